@@ -1,0 +1,259 @@
+//! The admin port, on loopback only. Read-only: nothing here changes the proxy.
+//!
+//! | endpoint | answer |
+//! |---|---|
+//! | `GET /healthz` | 200 `ok` while the process runs |
+//! | `GET /readyz` | 200 when a table is in force and Node accepts connections or nothing needs it; else 503 |
+//! | `GET /metrics` | Prometheus text format |
+//! | `GET /api/table` | JSON: the generation, the rules with their state, how the last load went |
+//!
+//! A browser on this machine is made to look like a stranger: the `Host` must be this port by a loopback name, and a
+//! request that another origin sent is refused. There is no CORS.
+
+use std::net::{IpAddr, TcpListener};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
+use http::{StatusCode, Uri};
+use serde_json::{Value, json};
+use tracing::error;
+
+use crate::config::{Claim, Rule, To};
+use crate::live::{Live, RuleState, Snapshot, format_sources};
+use crate::metrics::Metrics;
+use crate::upstream::breaker::{Breaker, BreakerState};
+use crate::upstream::connect::connect;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What the admin port shows.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    pub(crate) live: Arc<Live>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Serves until the process ends.
+pub(crate) async fn serve(listener: TcpListener, view: View) {
+    let router = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/api/table", get(table))
+        .layer(from_fn(refuse_strangers))
+        .with_state(view);
+    let served = async { axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await };
+    if let Err(error) = served.await {
+        error!(%error, "the admin port is closed");
+    }
+}
+
+/// DNS rebinding gives a page of `evil.example` a way to this port, but not a loopback `Host`.
+async fn refuse_strangers(request: Request, next: Next) -> Response {
+    match stranger(request.headers()) {
+        Some(reason) => (
+            StatusCode::FORBIDDEN,
+            Json(json!({ "code": "forbidden", "message": reason })),
+        )
+            .into_response(),
+        None => next.run(request).await,
+    }
+}
+
+fn stranger(headers: &HeaderMap) -> Option<&'static str> {
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else {
+        return Some("the Host is missing");
+    };
+    if !is_loopback(host) {
+        return Some("the Host is not a loopback name");
+    }
+    if headers
+        .get(ORIGIN)
+        .is_some_and(|origin| origin.as_bytes() != format!("http://{host}").as_bytes())
+    {
+        return Some("the request comes from another origin");
+    }
+    let cross = |site: &http::HeaderValue| !matches!(site.as_bytes(), b"same-origin" | b"none");
+    headers
+        .get(SEC_FETCH_SITE)
+        .is_some_and(cross)
+        .then_some("the request comes from another site")
+}
+
+fn is_loopback(host: &str) -> bool {
+    let Ok(uri) = Uri::builder()
+        .scheme("http")
+        .authority(host)
+        .path_and_query("/")
+        .build()
+    else {
+        return false;
+    };
+    let name = uri
+        .host()
+        .unwrap_or_default()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || name
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+async fn readyz(State(view): State<View>) -> Response {
+    let snapshot = view.live.load();
+    let needed = snapshot.table.needs_node();
+    let node = if needed {
+        connect(&snapshot.node).await.map(drop)
+    } else {
+        Ok(())
+    };
+    let status = if node.is_ok() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let node = match (needed, &node) {
+        (false, _) => "not needed".to_owned(),
+        (true, Ok(())) => "up".to_owned(),
+        (true, Err(error)) => format_sources(error),
+    };
+    let body = json!({ "ready": status == StatusCode::OK, "generation": snapshot.table.generation(), "node": node });
+    (status, Json(body)).into_response()
+}
+
+async fn metrics(State(view): State<View>) -> impl IntoResponse {
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
+        view.metrics.encode(),
+    )
+}
+
+async fn table(State(view): State<View>) -> Json<Value> {
+    let snapshot = view.live.load();
+    let report = view.live.report();
+    let config = snapshot.table.config();
+    let diagnostics: Vec<Value> = report
+        .diagnostics
+        .iter()
+        .map(|diagnostic| {
+            serde_json::to_value(diagnostic.to_json(&report.source)).unwrap_or_default()
+        })
+        .collect();
+    let rules = config
+        .rules
+        .iter()
+        .zip(&snapshot.rules)
+        .map(|(rule, state)| describe(&snapshot, rule, state));
+    let sockets = config
+        .sockets
+        .iter()
+        .zip(&snapshot.sockets)
+        .map(|(socket, state)| {
+            json!({
+                "id": socket.id,
+                "path": socket.path,
+                "mode": "tunnel",
+                "node": state.metrics.node.count(),
+            })
+        });
+    let url = &snapshot.node.settings.url;
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "generation": snapshot.table.generation(),
+        "force": config.force_node.then_some("node"),
+        "node": { "url": url.to_string(), "needed": snapshot.table.needs_node() },
+        "rules": rules.collect::<Vec<_>>(),
+        "sockets": sockets.collect::<Vec<_>>(),
+        "rest": { "node": snapshot.rest.metrics.node.count() },
+        "last_load": {
+            "at": report.at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            "result": if report.loaded { "ok" } else { "refused" },
+            "file": report.source.path,
+            "diagnostics": diagnostics,
+            "restart_pending": report.restart_pending,
+        },
+    }))
+}
+
+/// One rule: what the file says, who answers now, and how often each side did.
+fn describe(snapshot: &Snapshot, rule: &Rule, state: &RuleState) -> Value {
+    let breaker = state.breaker.as_ref().map(Breaker::state);
+    let now = match (rule.to, breaker) {
+        _ if snapshot.table.config().force_node => "node (forced)",
+        (To::Node, _) => "node",
+        (To::Native(_), Some(BreakerState::Open)) => "node (breaker open)",
+        (To::Native(share), _) if share.0 == 0 => "node",
+        (To::Native(share), _) if share.0 < 10_000 => "both",
+        (To::Native(_) | To::NativeOnly, _) => "native",
+    };
+    json!({
+        "id": rule.id,
+        "http": rule.claims.iter().map(Claim::to_string).collect::<Vec<_>>(),
+        "where": rule.conditions.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "to": rule.to.to_string(),
+        "now": now,
+        "breaker": breaker.map(BreakerState::name),
+        "native": state.metrics.native.count(),
+        "node": state.metrics.node.count(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(HeaderName, &'static str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| (name.clone(), http::HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn only_loopback_names_and_the_own_origin_get_in() {
+        for host in [
+            "127.0.0.1:3060",
+            "localhost:3060",
+            "LOCALHOST",
+            "[::1]:3060",
+            "127.9.9.9",
+        ] {
+            assert_eq!(stranger(&headers(&[(HOST, host)])), None, "{host}");
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "10.0.0.1:3060",
+            "",
+            "a@127.0.0.1",
+            "0.0.0.0:3060",
+        ] {
+            assert!(stranger(&headers(&[(HOST, host)])).is_some(), "{host}");
+        }
+        assert!(stranger(&HeaderMap::new()).is_some());
+        let host = (HOST, "localhost:3060");
+        assert_eq!(
+            stranger(&headers(&[host.clone(), (ORIGIN, "http://localhost:3060")])),
+            None
+        );
+        for origin in [
+            "http://evil.example",
+            "null",
+            "https://localhost:3060",
+            "http://localhost:3050",
+        ] {
+            assert!(
+                stranger(&headers(&[host.clone(), (ORIGIN, origin)])).is_some(),
+                "{origin}"
+            );
+        }
+        assert!(stranger(&headers(&[host, (SEC_FETCH_SITE, "cross-site")])).is_some());
+    }
+}

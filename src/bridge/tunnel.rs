@@ -1,0 +1,389 @@
+//! Joins two upgraded connections byte by byte. Of a WebSocket it follows only where frames begin, so that a drain can
+//! say 1001 "going away" (RFC 6455 §7.4.1) between two frames; payloads are never looked at.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// Bytes moved at once. They live on the stack: an idle tunnel holds no buffer.
+const CHUNK: usize = 16 * 1024;
+
+/// How long both ends may take to answer a close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Close frame with code 1001, from a server.
+const GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
+/// The same from a client, which must mask (RFC 6455 §5.3); a mask of zeros hides nothing and needs to hide nothing.
+const GOING_AWAY_MASKED: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
+
+/// Passes bytes both ways until both ends are done, or one breaks. With `websocket`, a `stop` that becomes true closes
+/// both ends with 1001 between two frames.
+///
+/// # Errors
+/// When one end breaks.
+pub(crate) async fn tunnel(
+    client: impl AsyncRead + AsyncWrite + Unpin,
+    node: impl AsyncRead + AsyncWrite + Unpin,
+    websocket: bool,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let mut tunnel = Tunnel {
+        client,
+        node,
+        up: Direction::default(),
+        down: Direction::default(),
+    };
+    let stopped = async {
+        if !websocket || stop.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        result = std::future::poll_fn(|context| tunnel.poll_copy(context)) => return result,
+        () = stopped => {}
+    }
+    tunnel.down.farewell = Some(&GOING_AWAY);
+    tunnel.up.farewell = Some(&GOING_AWAY_MASKED);
+    std::future::poll_fn(|context| tunnel.poll_farewell(context)).await?;
+    // Whoever got the close frame answers it and closes; what comes besides is no longer wanted.
+    let _ = timeout(
+        CLOSE_TIMEOUT,
+        std::future::poll_fn(|context| tunnel.poll_closed(context)),
+    )
+    .await;
+    Ok(())
+}
+
+struct Tunnel<C, N> {
+    client: C,
+    node: N,
+    /// Client to Node.
+    up: Direction,
+    /// Node to client.
+    down: Direction,
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin, N: AsyncRead + AsyncWrite + Unpin> Tunnel<C, N> {
+    fn poll_copy(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let up = self
+            .up
+            .poll_copy(context, &mut self.client, &mut self.node)?;
+        let down = self
+            .down
+            .poll_copy(context, &mut self.node, &mut self.client)?;
+        if up.is_ready() && down.is_ready() {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Goes on copying until each direction stands between two frames and has said goodbye.
+    fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let up = self
+            .up
+            .poll_farewell(context, &mut self.client, &mut self.node)?;
+        let down = self
+            .down
+            .poll_farewell(context, &mut self.node, &mut self.client)?;
+        if up.is_ready() && down.is_ready() {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let client = poll_drained(context, &mut self.client);
+        let node = poll_drained(context, &mut self.node);
+        if client.is_ready() && node.is_ready() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+/// One direction of a tunnel.
+#[derive(Default)]
+struct Direction {
+    /// Read, but not yet taken by the writer.
+    rest: Vec<u8>,
+    frames: Frames,
+    ended: bool,
+    finished: bool,
+    farewell: Option<&'static [u8]>,
+}
+
+impl Direction {
+    fn poll_copy(
+        &mut self,
+        context: &mut Context<'_>,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<()>> {
+        while !self.finished {
+            ready!(self.poll_write_rest(context, writer))?;
+            if self.ended {
+                ready!(Pin::new(&mut *writer).poll_shutdown(context))?;
+                self.finished = true;
+                break;
+            }
+            if self.poll_chunk(context, reader, writer)?.is_pending() {
+                ready!(Pin::new(&mut *writer).poll_flush(context))?;
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once and writes what the writer takes at once; only the rest is kept.
+    fn poll_chunk(
+        &mut self,
+        context: &mut Context<'_>,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<()>> {
+        let mut chunk = [MaybeUninit::uninit(); CHUNK];
+        let mut chunk = ReadBuf::uninit(&mut chunk);
+        ready!(Pin::new(reader).poll_read(context, &mut chunk))?;
+        let bytes = chunk.filled();
+        self.ended = bytes.is_empty();
+        self.frames.advance(bytes);
+        let written = match Pin::new(writer).poll_write(context, bytes) {
+            Poll::Ready(written) => written?,
+            Poll::Pending => 0,
+        };
+        self.rest.extend_from_slice(&bytes[written..]);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_rest(
+        &mut self,
+        context: &mut Context<'_>,
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<()>> {
+        while !self.rest.is_empty() {
+            let written = ready!(Pin::new(&mut *writer).poll_write(context, &self.rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.rest.drain(..written);
+        }
+        self.rest = Vec::new();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_farewell(
+        &mut self,
+        context: &mut Context<'_>,
+        reader: &mut (impl AsyncRead + Unpin),
+        writer: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_write_rest(context, writer))?;
+            if self.finished || self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            if self.frames.is_between() {
+                let Some(farewell) = self.farewell.take() else {
+                    return Pin::new(&mut *writer).poll_flush(context);
+                };
+                self.rest.extend_from_slice(farewell);
+                continue;
+            }
+            ready!(self.poll_chunk(context, reader, writer))?;
+        }
+    }
+}
+
+fn poll_drained(context: &mut Context<'_>, reader: &mut (impl AsyncRead + Unpin)) -> Poll<()> {
+    loop {
+        let mut chunk = [MaybeUninit::uninit(); CHUNK];
+        let mut chunk = ReadBuf::uninit(&mut chunk);
+        match ready!(Pin::new(&mut *reader).poll_read(context, &mut chunk)) {
+            Ok(()) if !chunk.filled().is_empty() => {}
+            _ => return Poll::Ready(()),
+        }
+    }
+}
+
+/// Where in a stream of WebSocket frames (RFC 6455 §5.2) the next byte stands.
+#[derive(Debug, Default)]
+struct Frames {
+    head: [u8; 14],
+    head_bytes: usize,
+    payload: u64,
+}
+
+impl Frames {
+    fn is_between(&self) -> bool {
+        self.head_bytes == 0 && self.payload == 0
+    }
+
+    fn advance(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.payload > 0 {
+                let skip = usize::try_from(self.payload)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
+                self.payload -= skip as u64;
+                bytes = &bytes[skip..];
+                continue;
+            }
+            self.head[self.head_bytes] = bytes[0];
+            self.head_bytes += 1;
+            bytes = &bytes[1..];
+            if let Some(payload) = self.complete_head() {
+                self.payload = payload;
+                self.head_bytes = 0;
+            }
+        }
+    }
+
+    /// The payload's length, once the head is complete.
+    fn complete_head(&self) -> Option<u64> {
+        let head = &self.head[..self.head_bytes];
+        let length = *head.get(1)?;
+        let extended = match length & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let mask = if length & 0x80 == 0 { 0 } else { 4 };
+        if head.len() < 2 + extended + mask {
+            return None;
+        }
+        let extension = &head[2..2 + extended];
+        Some(match extended {
+            0 => u64::from(length & 0x7f),
+            _ => extension
+                .iter()
+                .fold(0, |length, byte| length << 8 | u64::from(*byte)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// A text frame of `length` bytes.
+    fn frame(length: usize, masked: bool) -> Vec<u8> {
+        let mask_bit = if masked { 0x80 } else { 0 };
+        let mut frame = vec![0x81];
+        match length {
+            0..=125 => frame.push(mask_bit | u8::try_from(length).expect("small")),
+            126..=65535 => {
+                frame.push(mask_bit | 126);
+                frame.extend(u16::try_from(length).expect("medium").to_be_bytes());
+            }
+            _ => {
+                frame.push(mask_bit | 127);
+                frame.extend((length as u64).to_be_bytes());
+            }
+        }
+        frame.extend(std::iter::repeat_n(
+            0x88,
+            length + if masked { 4 } else { 0 },
+        ));
+        frame
+    }
+
+    #[test]
+    fn knows_the_gaps_between_frames_however_they_are_cut() {
+        for piece in [1, 2, 3, 7, 4096] {
+            let mut frames = Frames::default();
+            for (length, masked) in [
+                (0, true),
+                (125, false),
+                (126, true),
+                (65535, false),
+                (65536, true),
+                (0, false),
+            ] {
+                let bytes = frame(length, masked);
+                let (last, start) = bytes.split_last().expect("a frame is not empty");
+                for chunk in start.chunks(piece) {
+                    frames.advance(chunk);
+                }
+                assert!(!frames.is_between(), "{length} {masked} {piece}");
+                frames.advance(&[*last]);
+                assert!(frames.is_between(), "{length} {masked} {piece}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_drain_says_1001_to_both_ends_between_two_frames() {
+        let (client, mut client_far) = duplex(1024);
+        let (node, mut node_far) = duplex(1024);
+        let (stop, stopped) = watch::channel(false);
+        let running = tokio::spawn(tunnel(client, node, true, stopped));
+        let message = frame(5, false);
+        node_far
+            .write_all(&message[..4])
+            .await
+            .expect("half a frame");
+        let mut received = vec![0; 4];
+        client_far
+            .read_exact(&mut received)
+            .await
+            .expect("half a frame");
+        stop.send(true).expect("the tunnel runs");
+        let mut masked = [0; 8];
+        node_far
+            .read_exact(&mut masked)
+            .await
+            .expect("node's close frame");
+        assert_eq!(masked, GOING_AWAY_MASKED);
+        node_far
+            .write_all(&message[4..])
+            .await
+            .expect("the other half");
+        drop(node_far);
+        let mut rest = vec![0; message.len() - 4 + GOING_AWAY.len()];
+        client_far
+            .read_exact(&mut rest)
+            .await
+            .expect("the rest, then a close frame");
+        assert_eq!(rest[message.len() - 4..], GOING_AWAY);
+        drop(client_far);
+        running.await.expect("no panic").expect("a clean end");
+    }
+
+    #[tokio::test]
+    async fn half_closes_pass() {
+        let (client, mut client_far) = duplex(64);
+        let (node, mut node_far) = duplex(64);
+        let (_stop, stopped) = watch::channel(false);
+        let running = tokio::spawn(tunnel(client, node, false, stopped));
+        client_far.write_all(b"question").await.expect("write");
+        client_far.shutdown().await.expect("half close");
+        let mut question = String::new();
+        node_far.read_to_string(&mut question).await.expect("read");
+        assert_eq!(question, "question");
+        let write = async {
+            let larger_than_the_pipe = [7; 1000];
+            node_far
+                .write_all(&larger_than_the_pipe)
+                .await
+                .expect("write");
+            drop(node_far);
+        };
+        let mut answer = Vec::new();
+        let (read, ()) = tokio::join!(client_far.read_to_end(&mut answer), write);
+        read.expect("read");
+        assert_eq!(answer, [7; 1000]);
+        running.await.expect("no panic").expect("a clean end");
+    }
+}

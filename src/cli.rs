@@ -1,0 +1,136 @@
+//! The command line: what the user may type, and which exit code follows. 0 is fine, 1 a problem that is said on
+//! standard error, 2 a command that clap does not understand.
+
+pub mod certs;
+mod check;
+mod explain;
+mod serve;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::render::{render, summary};
+use crate::live::LoadError;
+use crate::native::App;
+use crate::telemetry::LogFormat;
+
+/// Moves a Node.js application to Rust, path by path, behind one public port.
+#[derive(Debug, Parser)]
+#[command(name = "strangler", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy until SIGTERM; SIGUSR2 hands over to a new copy of the program.
+    Serve {
+        /// The rules.
+        #[arg(long, default_value = "routes.toml", value_name = "FILE")]
+        routes: PathBuf,
+        /// The form of the log on standard error; RUST_LOG filters it.
+        #[arg(long, value_enum, default_value_t)]
+        log: LogFormat,
+    },
+    /// Check a file and print its rules, or say what a change of it would do.
+    Check {
+        /// The file, or the old and the new one. Default: routes.toml.
+        #[arg(num_args = 0..=2, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Print the JSON schema of routes.toml for editors instead.
+        #[arg(long, conflicts_with = "files")]
+        schema: bool,
+    },
+    /// Say who answers a request, and why.
+    Explain {
+        /// Such as GET.
+        method: http::Method,
+        /// The target as a client sends it, with its query.
+        path: http::Uri,
+        /// A header of the request; may be given several times.
+        #[arg(long = "header", value_name = "NAME:VALUE", value_parser = explain::parse_header)]
+        headers: Vec<(http::HeaderName, http::HeaderValue)>,
+        /// The client's address.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+        from: std::net::IpAddr,
+        /// The rules.
+        #[arg(long, default_value = "routes.toml", value_name = "FILE")]
+        routes: PathBuf,
+    },
+    /// Make a development CA and a server certificate.
+    Certs {
+        /// Names and addresses that the certificate is for.
+        #[arg(default_values = ["localhost", "127.0.0.1", "::1"], value_name = "NAME")]
+        names: Vec<String>,
+        /// Where ca.pem, ca-key.pem, server.pem and server-key.pem go. A CA that is there is used again.
+        #[arg(long, default_value = "certs", value_name = "FOLDER")]
+        dir: PathBuf,
+    },
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Runs the command line of a proxy that offers these applications.
+#[must_use]
+pub fn main(apps: &[App]) -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Serve { routes, log } => serve::serve(&routes, log, apps),
+        Command::Check { schema: true, .. } => print(crate::config::SCHEMA),
+        Command::Check { files, .. } => check::check(&files, apps),
+        Command::Explain {
+            method,
+            path,
+            headers,
+            from,
+            routes,
+        } => explain::explain(&routes, apps, &method, &path, headers, from),
+        Command::Certs { names, dir } => certs::certs(&dir, &names),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "strangler", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // An empty error was said already.
+            let text = format!("{error:#}");
+            if !text.is_empty() {
+                let _ = writeln!(io::stderr(), "strangler: {text}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to standard output; a reader that left (`| head`) is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Says what is wrong with a file, as a compiler would, and gives the error that needs no more words.
+fn report(failed: &LoadError, consequence: &str) -> anyhow::Error {
+    let text = render(
+        &failed.source,
+        &failed.diagnostics,
+        io::stderr().is_terminal(),
+    );
+    let _ = writeln!(
+        io::stderr(),
+        "{text}{}{consequence}",
+        summary(&failed.diagnostics)
+    );
+    anyhow::anyhow!("")
+}

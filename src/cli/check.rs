@@ -1,0 +1,100 @@
+//! `strangler check`: every problem of a file, or its rules; of two files, what the change would do.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use tokio::runtime::Builder;
+
+use crate::config::render::render;
+use crate::live::{LoadError, Served, load};
+use crate::native::App;
+use crate::routing::diff::diff;
+use crate::routing::table::Table;
+
+pub(super) fn check(files: &[PathBuf], apps: &[App]) -> anyhow::Result<()> {
+    let compiled = |path: &Path| compile(path, apps).map_err(|failed| super::report(&failed, ""));
+    match files {
+        [] => print_rules(
+            Path::new("routes.toml"),
+            &compiled(Path::new("routes.toml"))?,
+        ),
+        [file] => print_rules(file, &compiled(file)?),
+        [old, new, ..] => {
+            let old = compiled(old)?;
+            let new = compiled(new)?;
+            super::print(&format!(
+                "{}\n",
+                diff(old.config(), new.config()).to_string().trim_end()
+            ))
+        }
+    }
+}
+
+/// Loads a file as `serve` would, and says its warnings.
+pub(super) fn compile(path: &Path, apps: &[App]) -> Result<Table, LoadError> {
+    let loaded = load(path)?;
+    let source = loaded.source.clone();
+    // An application may prepare a database pool, which belongs to a runtime even before it connects.
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let app = {
+        let _context = runtime.as_ref().ok().map(|runtime| runtime.enter());
+        loaded.build_app(apps)?
+    };
+    let (table, warnings) = loaded.compile(&Served::by(app.as_ref()))?;
+    let text = render(&source, &warnings, io::stderr().is_terminal());
+    let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
+    Ok(table)
+}
+
+fn print_rules(path: &Path, table: &Table) -> anyhow::Result<()> {
+    let rules = table.rules();
+    let width = rules
+        .iter()
+        .map(|rule| rule.id.len())
+        .chain(["(rest)".len()])
+        .max()
+        .unwrap_or_default();
+    let mut text = String::new();
+    if table.config().force_node {
+        text.push_str("force = \"node\": everything goes to Node, whatever the rules say\n");
+    }
+    for socket in &table.config().sockets {
+        writeln!(
+            text,
+            "socket {}  {}  tunnel to Node",
+            socket.id, socket.path
+        )?;
+    }
+    for rule in rules {
+        let claims = rule
+            .claims
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ");
+        write!(
+            text,
+            "{:width$}  {:10}  {claims}",
+            rule.id,
+            rule.to.to_string()
+        )?;
+        for (number, condition) in rule.conditions.iter().enumerate() {
+            write!(
+                text,
+                "{}{condition}",
+                if number == 0 { "  where " } else { " and " }
+            )?;
+        }
+        text.push('\n');
+    }
+    writeln!(text, "{:width$}  node", "(rest)")?;
+    let count = rules.len();
+    writeln!(
+        text,
+        "{}: {count} {}, no error",
+        path.display(),
+        if count == 1 { "rule" } else { "rules" }
+    )?;
+    super::print(&text)
+}

@@ -1,0 +1,102 @@
+//! `strangler serve`: the process around the server, that is its log, its signals and its exit code.
+
+use std::path::Path;
+
+use anyhow::Context;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::native::App;
+use crate::server::{Server, StartError, Stop, hand_over, inherited_by_us};
+use crate::telemetry::{self, LogFormat};
+
+pub(super) fn serve(routes: &Path, log: LogFormat, apps: &[App]) -> anyhow::Result<()> {
+    telemetry::start(log);
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a runtime")?;
+    runtime.block_on(async {
+        let signals = Signals::listen().context("cannot listen to signals")?;
+        let server = match Server::bind(routes, apps) {
+            Ok(server) => server,
+            Err(StartError::Routes(failed)) => {
+                return Err(super::report(&failed, "; the proxy does not start"));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let listeners = server
+            .listeners()
+            .context("cannot keep the sockets for a successor")?;
+        let following = tokio::spawn(signals.follow(server.stop(), listeners));
+        inherited_by_us();
+        server.run().await?;
+        following.abort();
+        Ok(())
+    })
+}
+
+/// The signals that mean something. They are listened to before the sockets open, so that none is lost.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    replace: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            replace: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// The first SIGTERM or SIGINT drains, the second ends at once. SIGUSR2 starts a successor, which ends us with a
+    /// SIGTERM once it serves; if it does not get that far, we go on.
+    async fn follow(mut self, stop: Stop, listeners: Vec<std::net::TcpListener>) {
+        let mut listeners = Some(listeners);
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+                _ = self.replace.recv() => {
+                    replace(listeners.as_deref());
+                    continue;
+                }
+            }
+            if stop.is_draining() {
+                warn!("second signal: ending at once");
+                stop.abort();
+            } else {
+                // The copies would keep the port open after the last acceptor.
+                listeners = None;
+                stop.drain();
+            }
+        }
+    }
+}
+
+fn replace(listeners: Option<&[std::net::TcpListener]>) {
+    let Some(listeners) = listeners else {
+        warn!("already draining: no successor is started");
+        return;
+    };
+    let copies = listeners
+        .iter()
+        .map(std::net::TcpListener::try_clone)
+        .collect::<Result<_, _>>();
+    match copies.and_then(hand_over) {
+        Ok(mut successor) => {
+            info!(pid = successor.id(), "started a successor");
+            // A successor that fails says why in its own log; reaped, it leaves no zombie.
+            std::thread::spawn(move || {
+                if let Ok(status) = successor.wait() {
+                    error!(%status, "the successor ended; this process goes on");
+                }
+            });
+        }
+        Err(error) => error!(%error, "no successor could be started; this process goes on"),
+    }
+}

@@ -1,0 +1,296 @@
+//! `routes.toml` as checked values. `read` fetches the text, `parse` turns it into a `Config` and reports every
+//! problem at once. What needs the precedence of rules (ambiguous, unreachable) is found by `routing`.
+//!
+//! A new key is added to its type here, to `keys.rs`, to the file of its table and to `routes.schema.json`; tests hold
+//! the four together.
+
+mod defaults;
+pub mod diagnostic;
+mod keys;
+mod native;
+mod node;
+mod pattern;
+mod reader;
+pub mod render;
+mod rule;
+mod selector;
+mod server;
+mod socket;
+pub mod source;
+mod syntax;
+mod units;
+mod url;
+mod validate;
+mod value;
+mod written;
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Method;
+use ipnet::IpNet;
+
+pub use diagnostic::{Code, Diagnostic, Severity};
+pub use pattern::{Pattern, PatternError, PatternProblem, Segment};
+pub use source::{Source, decode, read};
+
+/// A JSON Schema (2020-12) of `routes.toml`, for editors.
+pub const SCHEMA: &str = include_str!("config/routes.schema.json");
+
+/// Checks a `routes.toml`. There is a `Config` if and only if no diagnostic is an error; the diagnostics are sorted by
+/// place. `env:` is looked up in the environment of this process.
+pub fn parse(source: &Source) -> (Option<Config>, Vec<Diagnostic>) {
+    parse_with(source, &|name| std::env::var(name).ok())
+}
+
+/// [`parse`] with another environment: `variable` gives the value of a variable that is set and UTF-8.
+pub fn parse_with(
+    source: &Source,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> (Option<Config>, Vec<Diagnostic>) {
+    validate::validate(source, variable)
+}
+
+/// A place in the text of `routes.toml`, in bytes.
+pub type Span = Range<usize>;
+
+/// A whole `routes.toml`, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `force = "node"`: everything goes to Node, whatever the rules say.
+    pub force_node: bool,
+    /// `[server]`
+    pub server: Server,
+    /// `[admin] listen`, a loopback address; `None` without the table.
+    pub admin: Option<SocketAddr>,
+    /// `[node]`
+    pub node: Node,
+    /// `[native]`; without it every rule must say `node`.
+    pub native: Option<Native>,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[socket.ID]`, in the order of the file.
+    pub sockets: Vec<Socket>,
+    /// `[rule.ID]`, in the order of the file; `[defaults]` are already applied.
+    pub rules: Vec<Rule>,
+}
+
+/// `[server]`: the public side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// Where clients connect. Needs a restart.
+    pub listen: SocketAddr,
+    /// PEM certificate chain, leaf first; re-read when it changes.
+    pub cert: PathBuf,
+    /// PEM private key of the leaf.
+    pub key: PathBuf,
+    /// How long running requests may take after SIGTERM. Default 30 s.
+    pub drain: Duration,
+    /// Peers whose `X-Forwarded-*` and `Forwarded` headers are believed. Default none.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Adds `x-strangler-side` to answers. Default false.
+    pub side_header: bool,
+}
+
+/// `[node]`: the legacy application.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// `http` or `https`, host, port; no path.
+    pub url: NodeUrl,
+    /// How an `https` Node is recognised.
+    pub trust: Trust,
+    /// The name that the certificate must carry and that SNI sends. Default: the host of `url`.
+    pub server_name: String,
+    /// Started and kept running when not empty; `PORT` is set from `url`. Needs a restart.
+    pub command: Vec<String>,
+    /// To a TCP and TLS connection. Default 2 s.
+    pub connect_timeout: Duration,
+    /// To the head of an answer. Default 60 s.
+    pub response_timeout: Duration,
+    /// Requests that may wait for the head of an answer at once; one more gets 503. Default 1024.
+    pub max_waiting: usize,
+}
+
+/// Scheme, host and port of Node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeUrl {
+    /// `https` rather than `http`.
+    pub https: bool,
+    /// A name or an address, an IPv6 address without brackets.
+    pub host: String,
+    /// Explicit, or 80 and 443.
+    pub port: u16,
+}
+
+/// How an `https` Node proves that it is the right one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// The url is `http`: nothing to prove.
+    Plain,
+    /// Chain to a CA of this PEM file, name and date checked.
+    Ca(PathBuf),
+    /// The leaf equals the one in this PEM file and is in date; the name is not checked.
+    Pin(PathBuf),
+    /// Anything goes; logged at each start.
+    Insecure,
+}
+
+/// `[native]`: the application in this process. Needs a restart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Native {
+    /// The name of the application.
+    pub app: String,
+    /// Where the name stands.
+    pub app_span: Span,
+    /// The other keys of the table (`env:` resolved), with where each value stands; the application checks them.
+    pub settings: Vec<(String, toml::Value, Span)>,
+}
+
+/// `[limits]`: what one client may cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// To a finished TLS handshake. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// To a complete request head, from its first byte or from the handshake. Default 10 s.
+    pub header_timeout: Duration,
+    /// How long a connection may stay between two requests. Default 75 s.
+    pub idle_timeout: Duration,
+    /// Bytes of a request head, else 431. Default 64 KiB.
+    pub head: usize,
+    /// Bytes of a request body, else 413. Default: no limit.
+    pub body: Option<u64>,
+    /// Bytes per second that a client must send or take while it is the one waited for. Default 64.
+    pub min_rate: u64,
+    /// Bytes of a request body that are kept for a fallback. Default 64 KiB.
+    pub replay: usize,
+    /// Concurrent streams of an HTTP/2 connection. Default 128.
+    pub streams: u32,
+}
+
+/// `[socket.ID]`: a live channel. Only `mode = "tunnel"` so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Socket {
+    /// `[a-z0-9-]+`
+    pub id: String,
+    /// What is spoken on it.
+    pub kind: SocketKind,
+    /// Begins with `/`. Socket.IO owns everything below it (it ends in `/`), a WebSocket exactly this path.
+    pub path: String,
+    /// Where `path` stands.
+    pub path_span: Span,
+}
+
+/// `kind` of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketKind {
+    /// Socket.IO over Engine.IO.
+    SocketIo,
+    /// Bare WebSocket.
+    WebSocket,
+}
+
+/// `[rule.ID]`: what it claims and who answers it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// `[a-z0-9-]+`
+    pub id: String,
+    /// Where the id stands.
+    pub id_span: Span,
+    /// `http`, never empty.
+    pub claims: Vec<Claim>,
+    /// `where`: all must hold.
+    pub conditions: Vec<Condition>,
+    /// `to`
+    pub to: To,
+    /// Where the value of `to` stands.
+    pub to_span: Span,
+    /// `safe`, where the file says it; else by method (GET and HEAD are safe).
+    pub safe: Option<bool>,
+    /// How long native may take before Node is asked. Default 2 s.
+    pub timeout: Duration,
+    /// What a share is computed from. Default the client's address.
+    pub sticky: Selector,
+    /// `breaker`, `None` for `false`.
+    pub breaker: Option<Breaker>,
+}
+
+/// One entry of `http`, such as `GET /api/driver/{id}`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// `None`: all methods. GET includes HEAD.
+    pub method: Option<Method>,
+    /// The path.
+    pub pattern: Pattern,
+    /// Where the string stands.
+    pub span: Span,
+}
+
+/// One entry of `where`: the selected value is one of `values`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    /// What is looked at.
+    pub selector: Selector,
+    /// Any of these, never empty, no duplicates.
+    pub values: Vec<Scalar>,
+    /// Where the selector stands.
+    pub span: Span,
+}
+
+/// Picks one value from a request. `/json/pointer` exists for events only.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Selector {
+    /// `header:NAME`, the first line of that name.
+    Header(http::HeaderName),
+    /// `cookie:NAME`, the first of that name.
+    Cookie(String),
+    /// `query:NAME`, the first of that name, percent-decoded, `+` as a space.
+    Query(String),
+    /// `jwt:CLAIM` of the bearer token, whose signature is *not* checked: it routes, it does not authorise.
+    Jwt(String),
+    /// `address`, the client's.
+    Address,
+}
+
+/// A JSON scalar. Numbers compare as JavaScript's (36 = 36.0).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scalar {
+    /// A string.
+    Text(String),
+    /// A number.
+    Number(f64),
+    /// `true` or `false`.
+    Bool(bool),
+}
+
+/// `to` of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum To {
+    /// `"node"`
+    Node,
+    /// `"native"` is a share of 100 %.
+    Native(Share),
+    /// `"native only"`: no fallback, no breaker.
+    NativeOnly,
+}
+
+/// A share of clients, in hundredths of a per cent: `"5%"` is 500, 10,000 is all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(pub u16);
+
+/// `breaker = { failures = "50%", requests = 20, window = "10s", probe = "5s" }`, which are the defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breaker {
+    /// Opens at this share of native failures …
+    pub failures: Share,
+    /// … among at least this many requests …
+    pub requests: u32,
+    /// … of this long a window.
+    pub window: Duration,
+    /// How long it stays open before a probe is admitted.
+    pub probe: Duration,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,362 @@
+//! `[rule.ID]`: what a rule claims and who answers it.
+
+use std::collections::HashSet;
+
+use http::Method;
+
+use crate::config::defaults::{Defaults, shared};
+use crate::config::diagnostic::{Code, Diagnostic, quote};
+use crate::config::keys::{self, nearest};
+use crate::config::reader::{Table, Text};
+use crate::config::socket::is_id;
+use crate::config::units::{self, SHARE};
+use crate::config::value::Value;
+use crate::config::{Claim, Condition, Pattern, Rule, Scalar, Segment, Share, To, selector};
+
+const EXAMPLE: &str = "{ http = [\"GET /path\"], to = \"node\" }";
+
+/// What Node's parser accepts, but for CONNECT, which the proxy refuses. Another method would never arrive there.
+const METHODS: [&str; 34] = [
+    "ACL",
+    "BIND",
+    "CHECKOUT",
+    "COPY",
+    "DELETE",
+    "GET",
+    "HEAD",
+    "LINK",
+    "LOCK",
+    "M-SEARCH",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MOVE",
+    "NOTIFY",
+    "OPTIONS",
+    "PATCH",
+    "POST",
+    "PROPFIND",
+    "PROPPATCH",
+    "PURGE",
+    "PUT",
+    "QUERY",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "SOURCE",
+    "SUBSCRIBE",
+    "TRACE",
+    "UNBIND",
+    "UNLINK",
+    "UNLOCK",
+    "UNSUBSCRIBE",
+];
+
+/// All rules, in the order of the file.
+pub(super) fn rules(table: Table<'_>, defaults: &Defaults) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for (id, value) in table.without_env().entries() {
+        let named = is_id(&id, "rule");
+        let read = value
+            .table(&format!("{} = {EXAMPLE}", id.as_str()))
+            .and_then(|table| rule(&id, &value, table, defaults));
+        rules.extend(read.filter(|_| named));
+    }
+    rules
+}
+
+fn rule(id: &Text<'_>, value: &Value<'_>, table: Table<'_>, defaults: &Defaults) -> Option<Rule> {
+    table.check_keys(
+        &keys::RULE,
+        &format!("the rule {}", id.shown()),
+        Some(&value.header_span()),
+    );
+    let claims = table.get("http").map(|value| claims(&value));
+    let conditions = table
+        .get("where")
+        .map(|value| conditions(&value))
+        .unwrap_or_default();
+    let to = table
+        .get("to")
+        .and_then(|value| Some((to(&value)?, value.span())));
+    let safe = table.get("safe").and_then(|value| value.boolean());
+    let Defaults {
+        timeout,
+        sticky,
+        breaker,
+    } = shared(table, defaults);
+    let (to, to_span) = to?;
+    Some(Rule {
+        id: id.as_str().to_owned(),
+        id_span: id.span(),
+        claims: claims?,
+        conditions,
+        to,
+        to_span,
+        safe,
+        timeout,
+        sticky,
+        breaker,
+    })
+}
+
+/// `http`
+fn claims(value: &Value<'_>) -> Vec<Claim> {
+    let mut claims: Vec<Claim> = Vec::new();
+    let mut seen = HashSet::new();
+    for value in value.list("http = [\"GET /path\"]").unwrap_or_default() {
+        let Some(text) = value.text() else { continue };
+        match claim(&text) {
+            Ok(claim) if seen.insert((claim.method.clone(), shape(&claim.pattern))) => {
+                claims.push(claim)
+            }
+            Ok(claim) => {
+                let problem = Diagnostic::warning(
+                    Code::Duplicate,
+                    format!("{} stands twice in this rule", text.shown()),
+                );
+                value.report(
+                    problem
+                        .at(claim.span)
+                        .label("claimed before")
+                        .help("remove one of the two"),
+                );
+            }
+            Err(problem) => value.report(problem),
+        }
+    }
+    claims
+}
+
+/// Two patterns of the same shape match the same paths.
+fn shape(pattern: &Pattern) -> Vec<Segment> {
+    let segments = pattern.segments.iter().map(|segment| match segment {
+        Segment::Literal(literal) => Segment::Literal(literal.to_ascii_lowercase()),
+        Segment::Param(_) => Segment::Param(String::new()),
+        Segment::Rest(_) => Segment::Rest(String::new()),
+    });
+    segments.collect()
+}
+
+fn claim(text: &Text<'_>) -> Result<Claim, Diagnostic> {
+    let (method, path) = match text.as_str().split_once(' ') {
+        Some((method, path)) if !method.starts_with('/') => (Some(method), path),
+        _ => (None, text.as_str()),
+    };
+    let method = method
+        .map(|method| parse_method(text, method))
+        .transpose()?;
+    let path_start = text.as_str().len() - path.len();
+    let pattern = Pattern::parse(path).map_err(|error| {
+        let place = text.part(path_start + error.place.start..path_start + error.place.end);
+        let help = if path.contains("://") {
+            Some("write the path alone: rules do not look at scheme and host".to_owned())
+        } else if method.is_none()
+            && METHODS
+                .iter()
+                .any(|method| method.eq_ignore_ascii_case(path))
+        {
+            Some(format!(
+                "write a path behind the method: `{} /path`",
+                path.to_ascii_uppercase()
+            ))
+        } else {
+            error.help(path)
+        };
+        Diagnostic::error(Code::BadPath, error.to_string())
+            .at(place)
+            .label(error.label())
+            .maybe_help(help)
+    })?;
+    Ok(Claim {
+        method,
+        pattern,
+        span: text.span(),
+    })
+}
+
+fn parse_method(text: &Text<'_>, method: &str) -> Result<Method, Diagnostic> {
+    if METHODS.contains(&method)
+        && let Ok(method) = Method::from_bytes(method.as_bytes())
+    {
+        return Ok(method);
+    }
+    let upper = method.to_ascii_uppercase();
+    let help = if METHODS.contains(&upper.as_str()) {
+        format!("write it in upper case: `{upper}`")
+    } else if matches!(upper.as_str(), "*" | "ALL" | "ANY") {
+        "leave the method out to claim all methods".to_owned()
+    } else if upper == "CONNECT" {
+        "the proxy refuses CONNECT; leave it out".to_owned()
+    } else if let Some(near) = nearest(method, METHODS) {
+        format!("did you mean `{near}`?")
+    } else {
+        "write a method and a path, such as `GET /path`, or a path alone".to_owned()
+    };
+    let problem = Diagnostic::error(
+        Code::BadMethod,
+        format!("{} is not a method", quote(method)),
+    );
+    Err(problem
+        .at(text.part(0..method.len()))
+        .label("not a method")
+        .help(help))
+}
+
+/// `where`
+fn conditions(value: &Value<'_>) -> Vec<Condition> {
+    let Some(table) = value.table("where = { \"header:x-beta\" = \"1\" }") else {
+        return Vec::new();
+    };
+    if table.is_empty() {
+        let help = "remove it, or write a selector such as `\"header:x-beta\" = \"1\"`";
+        return value
+            .refuse(Code::Empty, "`where` is empty", "says nothing", help)
+            .unwrap_or_default();
+    }
+    let mut conditions: Vec<Condition> = Vec::new();
+    let mut selectors = HashSet::new();
+    for (key, value) in table.entries() {
+        let selector = match selector::parse(&key) {
+            Ok(selector) => selector,
+            Err(problem) => {
+                value.report(problem);
+                continue;
+            }
+        };
+        if !selectors.insert(selector.clone()) {
+            let problem = Diagnostic::error(
+                Code::DuplicateKey,
+                format!("the selector {} stands twice", key.shown()),
+            );
+            value.report(
+                problem
+                    .at(key.span())
+                    .label("the same as one before")
+                    .help("put all values into one list"),
+            );
+            continue;
+        }
+        let given = value.one_or_more();
+        if given.is_empty() {
+            let problem =
+                Diagnostic::error(Code::Unreachable, "an empty list of values can never match")
+                    .at(value.span());
+            value.report(
+                problem
+                    .label("no value")
+                    .help("list the values that should match"),
+            );
+        }
+        let mut values: Vec<Scalar> = Vec::new();
+        let mut seen = HashSet::new();
+        for value in given {
+            let Some(scalar) = selector::scalar(&value, &selector) else {
+                continue;
+            };
+            if seen.insert(format!("{scalar:?}")) {
+                values.push(scalar);
+            } else {
+                let problem = Diagnostic::warning(Code::Duplicate, "this value stands twice")
+                    .at(value.span());
+                value.report(problem.label("listed before").help("remove one of the two"));
+            }
+        }
+        conditions.push(Condition {
+            selector,
+            values,
+            span: key.span(),
+        });
+    }
+    conditions
+}
+
+/// `to`
+fn to(value: &Value<'_>) -> Option<To> {
+    const FORMS: &str = "write `\"node\"`, `\"native 5%\"`, `\"native\"` or `\"native only\"`";
+    let text = value.text()?;
+    let unknown = |label: &str, help: String| {
+        value.refuse(
+            Code::UnknownSide,
+            format!("unknown side {}", text.shown()),
+            label,
+            help,
+        )
+    };
+    let (side, rest) = match text.as_str().split_once(' ') {
+        Some((side, rest)) => (side, Some(rest)),
+        None => (text.as_str(), None),
+    };
+    match (side, rest) {
+        ("node", None) => Some(To::Node),
+        ("native", None) => Some(To::Native(Share(10_000))),
+        ("native", Some("only")) => Some(To::NativeOnly),
+        ("native", Some(rest)) if rest.starts_with(|first: char| first.is_ascii_digit()) => {
+            share(value, rest)
+        }
+        ("native", Some(rest)) => match nearest(rest.trim(), ["only"]) {
+            Some(only) => unknown(
+                "not a share or `only`",
+                format!("did you mean `native {only}`?"),
+            ),
+            None if SHARE.parse(rest.trim()).is_ok() => {
+                unknown("two spaces", format!("write `\"native {}\"`", rest.trim()))
+            }
+            None => unknown("not a share or `only`", FORMS.to_owned()),
+        },
+        ("node", Some(rest)) => match SHARE.parse(rest).ok().and_then(units::share) {
+            Some(Share(node)) => {
+                let native = SHARE.show(u64::from(10_000 - node));
+                unknown(
+                    "`node` stands alone",
+                    format!("write the share of native: `\"native {native}\"`"),
+                )
+            }
+            None => unknown("`node` stands alone", "write `\"node\"`".to_owned()),
+        },
+        _ => {
+            let near = nearest(text.as_str(), ["native", "node", "native only"])
+                .or(nearest(side, ["native", "node"]));
+            let help = match near {
+                _ if SHARE.parse(text.as_str()).is_ok() => {
+                    format!("write `\"native {}\"`", text.as_str())
+                }
+                Some(near) => format!("did you mean `{near}`?"),
+                None => FORMS.to_owned(),
+            };
+            unknown("not `native` or `node`", help)
+        }
+    }
+}
+
+/// The share of `to`.
+fn share(value: &Value<'_>, text: &str) -> Option<To> {
+    match SHARE.parse(text).map(units::share) {
+        Ok(Some(share)) => Some(To::Native(share)),
+        Ok(None) => {
+            let help = "write a share from `0%` to `100%`";
+            value.refuse(
+                Code::OutOfRange,
+                format!("{} is more than all", quote(text)),
+                "too large",
+                help,
+            )
+        }
+        Err(error) => {
+            let number = text.trim_end_matches(|last: char| !last.is_ascii_digit());
+            let help = match SHARE.parse(&format!("{number}%")).is_ok() {
+                true => format!("write `\"native {number}%\"`"),
+                false => {
+                    "write a share with up to two decimals, such as `\"native 0.5%\"`".to_owned()
+                }
+            };
+            value.refuse(
+                Code::Unit,
+                format!("{} is not a share: {error}", quote(text)),
+                "not a share",
+                help,
+            )
+        }
+    }
+}

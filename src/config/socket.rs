@@ -1,0 +1,194 @@
+//! `[socket.ID]`: what each says, and that no two claim the same path.
+
+use std::collections::HashMap;
+
+use crate::config::diagnostic::{Code, Diagnostic, quote};
+use crate::config::keys::{self, nearest};
+use crate::config::pattern::{PatternProblem, check_path};
+use crate::config::reader::{Table, Text};
+use crate::config::value::Value;
+use crate::config::{Socket, SocketKind};
+
+const EXAMPLE: &str = "{ kind = \"socket.io\", path = \"/socket.io/\" }";
+
+/// All sockets, in the order of the file.
+pub(super) fn sockets(table: Table<'_>) -> Vec<Socket> {
+    let mut sockets = Vec::new();
+    for (id, value) in table.entries() {
+        let named = is_id(&id, "socket");
+        let read = value
+            .table(&format!("{} = {EXAMPLE}", id.as_str()))
+            .and_then(|table| socket(&id, &value, table));
+        sockets.extend(read.filter(|_| named));
+    }
+    overlap(&table, &sockets);
+    sockets
+}
+
+fn socket(id: &Text<'_>, value: &Value<'_>, table: Table<'_>) -> Option<Socket> {
+    table.check_keys(
+        &keys::SOCKET,
+        &format!("the socket {}", id.shown()),
+        Some(&value.header_span()),
+    );
+    let kind = table.get("kind").and_then(|value| kind(&value));
+    let path = table
+        .get("path")
+        .and_then(|value| Some((path(&value, kind)?, value.span())));
+    if let Some(value) = table.get("mode") {
+        mode(&value);
+    }
+    let (path, path_span) = path?;
+    Some(Socket {
+        id: id.as_str().to_owned(),
+        kind: kind?,
+        path,
+        path_span,
+    })
+}
+
+fn kind(value: &Value<'_>) -> Option<SocketKind> {
+    let text = value.text()?;
+    match text.as_str() {
+        "socket.io" => return Some(SocketKind::SocketIo),
+        "websocket" => return Some(SocketKind::WebSocket),
+        _ => {}
+    }
+    let near = match text.as_str().to_ascii_lowercase().as_str() {
+        "ws" | "wss" => Some("websocket"),
+        "io" | "engine.io" => Some("socket.io"),
+        other => nearest(other, ["socket.io", "websocket"]),
+    };
+    let help = near.map_or("use one of the two".to_owned(), |near| {
+        format!("did you mean `{near}`?")
+    });
+    let message = format!("unknown kind {}", text.shown());
+    value.refuse(
+        Code::UnknownValue,
+        message,
+        "not `socket.io` or `websocket`",
+        help,
+    )
+}
+
+/// `tunnel` is the only mode so far, and the default.
+fn mode(value: &Value<'_>) -> Option<()> {
+    let text = value.text()?;
+    let help = "write `\"tunnel\"`, or remove the key";
+    match text.as_str() {
+        "tunnel" => Some(()),
+        "bridge" => {
+            let message = "`mode = \"bridge\"` is not available yet";
+            value.refuse(
+                Code::NotAvailable,
+                message,
+                "planned for a later version",
+                help,
+            )
+        }
+        _ => value.refuse(
+            Code::UnknownValue,
+            format!("unknown mode {}", text.shown()),
+            "not `tunnel`",
+            help,
+        ),
+    }
+}
+
+fn path(value: &Value<'_>, kind: Option<SocketKind>) -> Option<String> {
+    let text = value.text()?;
+    if let Err(error) = check_path(text.as_str()) {
+        let help = match error.problem {
+            _ if text.is_secret() => Some("set the variable to a path".to_owned()),
+            PatternProblem::Query | PatternProblem::Fragment => {
+                Some("write the path alone".to_owned())
+            }
+            PatternProblem::Character if text.as_str().contains(['{', '}']) => Some(
+                "the path of a socket has no parameters; write it as its server has it".to_owned(),
+            ),
+            _ => error.help(text.as_str()),
+        };
+        let problem = Diagnostic::error(Code::BadPath, error.to_string()).label(error.label());
+        value.report(problem.at(text.part(error.place)).maybe_help(help));
+        return None;
+    }
+    if kind == Some(SocketKind::SocketIo) && !text.as_str().ends_with('/') {
+        let message = "the path of a `socket.io` socket must end in `/`";
+        let help = format!("write `\"{}/\"`, as clients send it", text.as_str());
+        return value.refuse(Code::BadPath, message, "no `/` at its end", help);
+    }
+    if kind == Some(SocketKind::SocketIo) && text.as_str() == "/" {
+        let help = "write the `path` option of the Socket.IO server, by default `\"/socket.io/\"`";
+        return value.refuse(
+            Code::BadPath,
+            "this socket would own every path",
+            "every path",
+            help,
+        );
+    }
+    Some(text.as_str().to_owned())
+}
+
+/// A Socket.IO socket owns everything below its path, a WebSocket exactly its path.
+fn overlap(table: &Table<'_>, sockets: &[Socket]) {
+    let mut owners: HashMap<&str, &Socket> = HashMap::new();
+    for socket in sockets {
+        owners.entry(&socket.path).or_insert(socket);
+    }
+    for socket in sockets {
+        let parents = socket
+            .path
+            .match_indices('/')
+            .map(|(at, _)| &socket.path[..=at]);
+        let below = parents
+            .filter_map(|parent| owners.get(parent))
+            .find(|owner| owner.kind == SocketKind::SocketIo && owner.id != socket.id);
+        let same = owners
+            .get(socket.path.as_str())
+            .filter(|owner| owner.id != socket.id);
+        if let Some(owner) = below.or(same) {
+            let message = format!(
+                "the sockets {} and {} claim the same path",
+                quote(&owner.id),
+                quote(&socket.id)
+            );
+            let problem = Diagnostic::error(Code::Overlap, message).at(socket.path_span.clone());
+            table.report(
+                problem
+                    .label(format!("`{}` owns {}", owner.id, quote(&owner.path)))
+                    .help("remove one of them, or give it the path that its server really has"),
+            );
+        }
+    }
+}
+
+/// Reports an id that metrics and commands could not name.
+pub(super) fn is_id(id: &Text<'_>, of: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !id.as_str().is_empty() && id.as_str().bytes().all(is_part) {
+        return true;
+    }
+    let better: String = id
+        .as_str()
+        .to_lowercase()
+        .chars()
+        .take(60)
+        .map(|character| {
+            if character.is_ascii_lowercase() || character.is_ascii_digit() {
+                character
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let better = better.trim_matches('-');
+    let help = if better.is_empty() {
+        "write a name".to_owned()
+    } else {
+        format!("write `{better}`")
+    };
+    let message = format!("{} cannot be the id of a {of}", id.shown());
+    let problem = Diagnostic::error(Code::BadId, message).at(id.span());
+    id.report(problem.label("ids are `[a-z0-9-]+`").help(help));
+    false
+}

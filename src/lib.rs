@@ -1,0 +1,66 @@
+//! A strangler-fig reverse proxy. It stands in front of a legacy Node.js application and answers each path either
+//! itself, with an ordinary axum application in the same process, or from Node, as `routes.toml` says.
+//!
+//! A team that moves its own application depends on this crate and writes a `main` of a few lines. It gets the whole
+//! command line (`serve`, `check`, `explain`, …) with its own application behind it:
+//!
+//! ```no_run
+//! use axum::Json;
+//! use serde::Deserialize;
+//! use strangler::{App, NativeApp, Settings, SettingsError};
+//!
+//! /// The keys of `[native]` after `app`.
+//! #[derive(Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Shop {
+//!     greeting: String,
+//! }
+//!
+//! fn shop(settings: &Settings) -> Result<NativeApp, SettingsError> {
+//!     let shop: Shop = settings.parse()?;
+//!     Ok(NativeApp::new().get("/api/hello", async move || Json(shop.greeting.clone())))
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     strangler::main(&[App { name: "shop", build: shop }])
+//! }
+//! ```
+//!
+//! with this in `routes.toml`:
+//!
+//! ```toml
+//! [native]
+//! app = "shop"
+//! greeting = "good morning"
+//!
+//! [rule]
+//! hello = { http = ["GET /api/hello"], to = "native" }
+//! ```
+//!
+//! The code reads in this order: `cli` parses the command, `server` wires everything and holds the way of a request
+//! (`server::dispatch`), `live` keeps the table in force, `routing` decides, `config` reads the file, `upstream` is
+//! Node, `bridge` joins live channels, `native` is the application's side, `apps` are the applications, `admin` and
+//! `metrics` show what happens.
+
+mod admin;
+#[doc(hidden)]
+pub mod apps;
+mod bridge;
+#[doc(hidden)]
+pub mod cli;
+#[doc(hidden)]
+pub mod config;
+mod live;
+mod metrics;
+mod native;
+#[doc(hidden)]
+pub mod routing;
+pub mod server;
+mod telemetry;
+mod upstream;
+
+pub use cli::main;
+pub use native::express;
+pub use native::{
+    App, BuildApp, ClientInfo, Decline, Endpoint, NativeApp, Settings, SettingsError,
+};

@@ -1,0 +1,486 @@
+//! The table in force and how it is exchanged: a file that loads replaces it as a whole, one that does not leaves it.
+//! What rules count and remember (metrics, breakers) outlives the table.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use tracing::{error, info, warn};
+
+use crate::config::{self, Code, Diagnostic, Severity, Source};
+use crate::metrics::{Metrics, RuleMetrics};
+use crate::native::{App, NativeApp, Settings};
+use crate::routing::diff::{Diff, diff};
+use crate::routing::table::Table;
+use crate::routing::watch::{Content, SETTLE, watch};
+use crate::routing::{Endpoint, NativeSide};
+use crate::upstream::Target;
+use crate::upstream::breaker::{Breaker, BreakerState};
+
+/// Everything that one request needs, of one generation.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) table: Table,
+    /// In the order of the table's rules.
+    pub(crate) rules: Vec<Arc<RuleState>>,
+    /// In the order of the table's sockets.
+    pub(crate) sockets: Vec<Arc<RuleState>>,
+    /// What no rule claims.
+    pub(crate) rest: Arc<RuleState>,
+    pub(crate) node: Arc<Target>,
+}
+
+impl Snapshot {
+    /// The state of the socket of this id, which is one of the table's.
+    pub(crate) fn socket(&self, id: &str) -> &Arc<RuleState> {
+        let position = self
+            .table
+            .config()
+            .sockets
+            .iter()
+            .position(|socket| socket.id == id);
+        position.map_or(&self.rest, |position| &self.sockets[position])
+    }
+}
+
+/// What a rule counts and remembers over reloads.
+#[derive(Debug)]
+pub(crate) struct RuleState {
+    pub(crate) id: String,
+    pub(crate) metrics: RuleMetrics,
+    pub(crate) breaker: Option<Breaker>,
+}
+
+impl RuleState {
+    /// Makes a change of the breaker known, once.
+    pub(crate) fn breaker_changed(&self, state: BreakerState) {
+        self.metrics.breaker.set(state.number());
+        match state {
+            BreakerState::Open => warn!(rule = %self.id, "breaker opened: node answers"),
+            BreakerState::HalfOpen => {
+                info!(rule = %self.id, "breaker half-open: one request probes native")
+            }
+            BreakerState::Closed => info!(rule = %self.id, "breaker closed: native answers again"),
+        }
+    }
+}
+
+/// How the last load of the file went.
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
+    pub(crate) at: SystemTime,
+    pub(crate) loaded: bool,
+    pub(crate) source: Source,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Keys that differ from the running process and wait for its restart.
+    pub(crate) restart_pending: Vec<&'static str>,
+}
+
+/// A file that cannot be used.
+#[derive(Debug)]
+pub struct LoadError {
+    /// The text, empty where it could not be read.
+    pub source: Source,
+    /// At least one error.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What the native application serves.
+#[derive(Debug, Clone)]
+pub(crate) struct Served(Option<(Vec<Endpoint>, bool)>);
+
+impl Served {
+    pub(crate) fn by(app: Option<&NativeApp>) -> Self {
+        let endpoint = |own: &crate::native::Endpoint| Endpoint {
+            method: own.method.clone(),
+            path: own.path.clone(),
+        };
+        Self(app.map(|app| {
+            (
+                app.endpoints().iter().map(endpoint).collect(),
+                app.has_state_in_memory(),
+            )
+        }))
+    }
+
+    fn side(&self) -> Option<NativeSide<'_>> {
+        let (endpoints, keeps_state_in_memory) = self.0.as_ref()?;
+        Some(NativeSide {
+            endpoints,
+            keeps_state_in_memory: *keeps_state_in_memory,
+        })
+    }
+}
+
+/// The table in force.
+#[derive(Debug)]
+pub(crate) struct Live {
+    path: PathBuf,
+    served: Served,
+    metrics: Arc<Metrics>,
+    current: ArcSwap<Snapshot>,
+    /// The configuration that the process started with, for keys that need a restart.
+    started_with: config::Config,
+    report: Mutex<Report>,
+}
+
+impl Live {
+    /// Puts the first table in force.
+    pub(crate) fn start(
+        loaded: Loaded,
+        served: Served,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, LoadError> {
+        let Loaded {
+            source,
+            config,
+            diagnostics,
+        } = loaded;
+        let started_with = config.clone();
+        let (snapshot, diagnostics) =
+            build(config, &source, diagnostics, 1, &served, &metrics, None)?;
+        metrics.generation.set(1);
+        metrics.reloads.with_label_values(&["ok"]).inc();
+        let path = source.path.clone();
+        let report = Report {
+            at: SystemTime::now(),
+            loaded: true,
+            source,
+            diagnostics,
+            restart_pending: Vec::new(),
+        };
+        let current = ArcSwap::from_pointee(snapshot);
+        Ok(Arc::new(Self {
+            path,
+            served,
+            metrics,
+            current,
+            started_with,
+            report: Mutex::new(report),
+        }))
+    }
+
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The table in force, to be kept for the whole of one request.
+    pub(crate) fn load(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// How the last load went.
+    pub(crate) fn report(&self) -> Report {
+        self.report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Follows the file for as long as the process lives.
+    pub(crate) async fn follow(self: Arc<Self>) {
+        let loaded = self.report().source.text.as_bytes().to_vec();
+        let mut watch = watch(&self.path, loaded);
+        loop {
+            let content = watch.changed().await;
+            if let Err(failed) = self.try_content(content) {
+                // A writer may be about to mend it.
+                if watch.stands(SETTLE).await {
+                    self.refuse(failed);
+                }
+            }
+        }
+    }
+
+    fn try_content(&self, content: Content) -> Result<(), LoadError> {
+        let source = match content {
+            Ok(bytes) => config::decode(&self.path, bytes),
+            // The error in full, and perhaps a file that can be read by now.
+            Err(_) => config::read(&self.path),
+        };
+        let Loaded {
+            source,
+            config,
+            diagnostics,
+        } = parse(&self.path, source)?;
+        let old = self.load();
+        let generation = old.table.generation() + 1;
+        let changes = diff(old.table.config(), &config);
+        let restart_pending = diff(&self.started_with, &config).restart_pending;
+        let (snapshot, diagnostics) = build(
+            config,
+            &source,
+            diagnostics,
+            generation,
+            &self.served,
+            &self.metrics,
+            Some(&old),
+        )?;
+        self.current.store(Arc::new(snapshot));
+        self.metrics
+            .generation
+            .set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.metrics.stale.set(0);
+        self.metrics.reloads.with_label_values(&["ok"]).inc();
+        announce(generation, &changes, &restart_pending);
+        self.publish(Report {
+            at: SystemTime::now(),
+            loaded: true,
+            source,
+            diagnostics,
+            restart_pending,
+        });
+        Ok(())
+    }
+
+    /// Logs how a load went and keeps it for the admin port.
+    fn publish(&self, report: Report) {
+        report.log();
+        *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
+    }
+
+    fn refuse(&self, failed: LoadError) {
+        self.metrics.reloads.with_label_values(&["refused"]).inc();
+        self.metrics.stale.set(1);
+        let restart_pending = self.report().restart_pending;
+        let report = Report {
+            at: SystemTime::now(),
+            loaded: false,
+            source: failed.source,
+            diagnostics: failed.diagnostics,
+            restart_pending,
+        };
+        let generation = self.load().table.generation();
+        error!(generation, file = %self.path.display(), "the file does not load; this generation keeps running");
+        self.publish(report);
+    }
+}
+
+fn announce(generation: u64, changes: &Diff, restart_pending: &[&'static str]) {
+    for change in changes.lines() {
+        info!(generation, "{change}");
+    }
+    if !restart_pending.is_empty() {
+        warn!(
+            keys = restart_pending.join(", "),
+            "restart pending for these keys; the rules are applied"
+        );
+    }
+}
+
+impl Report {
+    /// One line for each finding.
+    fn log(&self) {
+        for finding in &self.diagnostics {
+            let place = finding
+                .span
+                .as_ref()
+                .map(|span| self.source.position(span.start));
+            let (line, column) = place.map_or((0, 0), |place| (place.line, place.column));
+            let (code, help) = (
+                finding.code.as_str(),
+                finding.help.as_deref().unwrap_or_default(),
+            );
+            match finding.severity {
+                Severity::Error => error!(code, line, column, help, "{}", finding.message),
+                Severity::Warning => warn!(code, line, column, help, "{}", finding.message),
+                Severity::Note => info!(code, line, column, help, "{}", finding.message),
+            }
+        }
+    }
+}
+
+/// A file that is well-formed in itself.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) source: Source,
+    pub(crate) config: config::Config,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    /// Builds the application that `[native]` names, from its settings.
+    pub(crate) fn build_app(&self, apps: &[App]) -> Result<Option<NativeApp>, LoadError> {
+        let Some(native) = &self.config.native else {
+            return Ok(None);
+        };
+        let refused = |diagnostic| LoadError {
+            source: self.source.clone(),
+            diagnostics: vec![diagnostic],
+        };
+        let Some(app) = apps.iter().find(|app| app.name == native.app) else {
+            let names: Vec<_> = apps.iter().map(|app| format!("`{}`", app.name)).collect();
+            let message = format!("there is no native application `{}`", native.app);
+            return Err(refused(
+                Diagnostic::error(Code::UnknownApp, message)
+                    .at(native.app_span.clone())
+                    .label("not in this program")
+                    .help(format!("this program has {}", names.join(", "))),
+            ));
+        };
+        let values = native
+            .settings
+            .iter()
+            .map(|(key, value, _)| (key.clone(), value.clone()))
+            .collect();
+        let folder = self
+            .source
+            .path
+            .parent()
+            .map_or_else(PathBuf::new, Path::to_owned);
+        (app.build)(&Settings::new(values, folder))
+            .map(Some)
+            .map_err(|error| {
+                let place = native
+                    .settings
+                    .iter()
+                    .find(|(key, ..)| Some(key) == error.key.as_ref());
+                let span = place.map_or(&native.app_span, |(_, _, span)| span).clone();
+                refused(
+                    Diagnostic::error(
+                        Code::AppSetting,
+                        format!("`{}` does not accept its settings", native.app),
+                    )
+                    .at(span)
+                    .label(error.message),
+                )
+            })
+    }
+
+    /// Compiles the table, as `check` needs it.
+    pub(crate) fn compile(self, served: &Served) -> Result<(Table, Vec<Diagnostic>), LoadError> {
+        let Self {
+            source,
+            config,
+            mut diagnostics,
+        } = self;
+        match Table::compile(config, 1, served.side()) {
+            Ok((table, more)) => {
+                diagnostics.extend(more);
+                Ok((table, diagnostics))
+            }
+            Err(more) => {
+                diagnostics.extend(more);
+                Err(LoadError {
+                    source,
+                    diagnostics,
+                })
+            }
+        }
+    }
+}
+
+/// Reads and checks a file, as far as that goes without the native application.
+pub(crate) fn load(path: &Path) -> Result<Loaded, LoadError> {
+    parse(path, config::read(path))
+}
+
+/// Checks what can be checked without the native application.
+fn parse(path: &Path, source: Result<Source, Diagnostic>) -> Result<Loaded, LoadError> {
+    let source = source.map_err(|diagnostic| LoadError {
+        source: Source::empty(path),
+        diagnostics: vec![diagnostic],
+    })?;
+    match config::parse(&source) {
+        (Some(config), diagnostics) => Ok(Loaded {
+            source,
+            config,
+            diagnostics,
+        }),
+        (None, diagnostics) => Err(LoadError {
+            source,
+            diagnostics,
+        }),
+    }
+}
+
+/// Compiles the table and takes over what its rules remember.
+fn build(
+    config: config::Config,
+    source: &Source,
+    mut diagnostics: Vec<Diagnostic>,
+    generation: u64,
+    served: &Served,
+    metrics: &Metrics,
+    old: Option<&Snapshot>,
+) -> Result<(Snapshot, Vec<Diagnostic>), LoadError> {
+    let refused = |diagnostics| LoadError {
+        source: source.clone(),
+        diagnostics,
+    };
+    let node = match old {
+        Some(old) if old.node.settings == config.node => Arc::clone(&old.node),
+        _ => Target::new(config.node.clone()).map_err(|error| {
+            refused(vec![Diagnostic::error(Code::Trust, format_sources(&error))])
+        })?,
+    };
+    let table = match Table::compile(config, generation, served.side()) {
+        Ok((table, more)) => {
+            diagnostics.extend(more);
+            table
+        }
+        Err(more) => {
+            diagnostics.extend(more);
+            return Err(refused(diagnostics));
+        }
+    };
+    let known: HashMap<&str, &Arc<RuleState>> = old
+        .map(|old| {
+            old.rules
+                .iter()
+                .chain(&old.sockets)
+                .map(|rule| (rule.id.as_str(), rule))
+                .collect()
+        })
+        .unwrap_or_default();
+    let state = |id: String, breaker: Option<config::Breaker>| match known.get(id.as_str()) {
+        Some(state) if state.breaker.as_ref().map(Breaker::settings) == breaker.as_ref() => {
+            Arc::clone(state)
+        }
+        _ => {
+            let metrics = metrics.rule(&id);
+            metrics.breaker.set(BreakerState::Closed.number());
+            Arc::new(RuleState {
+                metrics,
+                breaker: breaker.map(Breaker::new),
+                id,
+            })
+        }
+    };
+    let rules = table
+        .rules()
+        .iter()
+        .map(|rule| state(rule.id.clone(), rule.breaker.clone()))
+        .collect();
+    let sockets = table
+        .config()
+        .sockets
+        .iter()
+        .map(|socket| state(format!("socket.{}", socket.id), None))
+        .collect();
+    let rest = state("(rest)".to_owned(), None);
+    Ok((
+        Snapshot {
+            rules,
+            sockets,
+            rest,
+            node,
+            table,
+        },
+        diagnostics,
+    ))
+}
+
+/// An error with what caused it, in one line.
+pub(crate) fn format_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

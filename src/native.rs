@@ -1,0 +1,277 @@
+//! The native side: an ordinary axum application, and the recorder that knows what it serves.
+//! Nothing here knows of the proxy; `runtime` runs an application apart from the threads that accept connections.
+
+pub mod express;
+pub(crate) mod runtime;
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, Route, on};
+use http::{Method, Request, StatusCode};
+use serde::de::DeserializeOwned;
+use tower::{Layer, Service};
+
+/// A native application: an `axum::Router` that remembers each method and path it was given.
+///
+/// The record is what lets `strangler check` say that no native endpoint serves a rule, and what keeps requests that
+/// the application does not serve on Node.
+///
+/// ```
+/// use axum::Json;
+/// use axum::extract::{Path, State};
+/// use strangler::NativeApp;
+///
+/// #[derive(Clone)]
+/// struct Stock(std::sync::Arc<Vec<String>>);
+///
+/// async fn items(State(stock): State<Stock>) -> Json<Vec<String>> {
+///     Json(stock.0.to_vec())
+/// }
+///
+/// async fn item(State(stock): State<Stock>, Path(n): Path<usize>) -> Result<String, strangler::Decline> {
+///     stock.0.get(n).cloned().ok_or(strangler::Decline)
+/// }
+///
+/// let app: NativeApp = NativeApp::new()
+///     .get("/api/items", items)
+///     .get("/api/items/{n}", item)
+///     .with_state(Stock(std::sync::Arc::new(vec!["anvil".into()])));
+/// assert_eq!(app.endpoints().len(), 2);
+/// ```
+#[derive(Debug, Clone)]
+pub struct NativeApp<S = ()> {
+    router: Router<S>,
+    endpoints: Vec<Endpoint>,
+    keeps_state_in_memory: bool,
+}
+
+/// One method and path that a native application serves. A GET endpoint also serves HEAD, as in axum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The method.
+    pub method: Method,
+    /// The path in axum's spelling, such as `/api/driver/{id}`.
+    pub path: String,
+}
+
+impl<S: Clone + Send + Sync + 'static> NativeApp<S> {
+    /// An application that serves nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            router: Router::new(),
+            endpoints: Vec::new(),
+            keeps_state_in_memory: false,
+        }
+    }
+
+    /// Serves GET and HEAD of `path` with an axum handler.
+    #[must_use]
+    pub fn get<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
+        self.serve(Method::GET, MethodFilter::GET, path, handler)
+    }
+
+    /// Serves POST of `path`.
+    #[must_use]
+    pub fn post<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
+        self.serve(Method::POST, MethodFilter::POST, path, handler)
+    }
+
+    /// Serves PUT of `path`.
+    #[must_use]
+    pub fn put<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
+        self.serve(Method::PUT, MethodFilter::PUT, path, handler)
+    }
+
+    /// Serves PATCH of `path`.
+    #[must_use]
+    pub fn patch<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
+        self.serve(Method::PATCH, MethodFilter::PATCH, path, handler)
+    }
+
+    /// Serves DELETE of `path`.
+    #[must_use]
+    pub fn delete<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
+        self.serve(Method::DELETE, MethodFilter::DELETE, path, handler)
+    }
+
+    /// Serves OPTIONS of `path`.
+    #[must_use]
+    pub fn options<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
+        self.serve(Method::OPTIONS, MethodFilter::OPTIONS, path, handler)
+    }
+
+    fn serve<H: Handler<T, S>, T: 'static>(
+        mut self,
+        method: Method,
+        filter: MethodFilter,
+        path: &str,
+        handler: H,
+    ) -> Self {
+        self.router = self.router.route(path, on(filter, handler));
+        self.endpoints.push(Endpoint {
+            method,
+            path: path.to_owned(),
+        });
+        self
+    }
+
+    /// Wraps every endpoint so far in a tower layer.
+    #[must_use]
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Route> + Clone + Send + Sync + 'static,
+        L::Service: Service<Request<axum::body::Body>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<axum::body::Body>>>::Response: IntoResponse + 'static,
+        <L::Service as Service<Request<axum::body::Body>>>::Error: Into<Infallible> + 'static,
+        <L::Service as Service<Request<axum::body::Body>>>::Future: Send + 'static,
+    {
+        self.router = self.router.layer(layer);
+        self
+    }
+
+    /// Says that answers depend on state inside this process that Node does not see. A percentage would then show two
+    /// worlds to the clients, so `check` refuses it.
+    #[must_use]
+    pub fn keeps_state_in_memory(mut self) -> Self {
+        self.keeps_state_in_memory = true;
+        self
+    }
+
+    /// Gives the handlers their state.
+    #[must_use]
+    pub fn with_state<S2>(self, state: S) -> NativeApp<S2> {
+        NativeApp {
+            router: self.router.with_state(state),
+            endpoints: self.endpoints,
+            keeps_state_in_memory: self.keeps_state_in_memory,
+        }
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Default for NativeApp<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> NativeApp<S> {
+    /// What it serves, in the order of registration.
+    #[must_use]
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// Whether `keeps_state_in_memory` was said.
+    #[must_use]
+    pub fn has_state_in_memory(&self) -> bool {
+        self.keeps_state_in_memory
+    }
+}
+
+impl NativeApp {
+    /// The plain router, as one would deploy it alone once Node is gone.
+    #[must_use]
+    pub fn into_router(self) -> Router {
+        self.router
+    }
+}
+
+/// A native application that a program offers, by the name that `native.app` uses.
+#[derive(Debug, Clone, Copy)]
+pub struct App {
+    /// What `native.app` says.
+    pub name: &'static str,
+    /// Builds it.
+    pub build: BuildApp,
+}
+
+/// Builds a native application from its settings. It must not block or connect: `strangler check` calls it too.
+pub type BuildApp = fn(&Settings) -> Result<NativeApp, SettingsError>;
+
+/// The keys of `[native]` after `app`, `env:` references already resolved.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    values: toml::Table,
+    folder: PathBuf,
+}
+
+impl Settings {
+    /// `folder` is where `routes.toml` stands.
+    #[must_use]
+    pub fn new(values: toml::Table, folder: PathBuf) -> Self {
+        Self { values, folder }
+    }
+
+    /// The keys as a type of the application, which should refuse unknown ones (`#[serde(deny_unknown_fields)]`).
+    ///
+    /// # Errors
+    /// Where a key is missing, unknown or of another type.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
+        toml::Value::Table(self.values.clone())
+            .try_into()
+            .map_err(|error: toml::de::Error| {
+                let message = error.message().to_owned();
+                let key = self
+                    .values
+                    .keys()
+                    .find(|key| message.contains(&format!("`{key}`")))
+                    .cloned();
+                SettingsError { key, message }
+            })
+    }
+
+    /// The folder of `routes.toml`, to which relative paths in it refer.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// A setting of `[native]` that the application does not accept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SettingsError {
+    /// The key at fault, where one can be named.
+    pub key: Option<String>,
+    /// What is wrong and how it should be, a lowercase fragment.
+    pub message: String,
+}
+
+impl SettingsError {
+    /// An error about one key.
+    #[must_use]
+    pub fn new(key: &str, message: impl Into<String>) -> Self {
+        Self {
+            key: Some(key.to_owned()),
+            message: message.into(),
+        }
+    }
+}
+
+/// Answered by a handler that leaves this request to Node. Only before any side effect: Node gets the request again,
+/// whatever its method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decline;
+
+impl IntoResponse for Decline {
+    /// Seen by a client only where no Node is left to answer.
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::NOT_IMPLEMENTED.into_response();
+        response.extensions_mut().insert(Self);
+        response
+    }
+}
+
+/// What the proxy knows of the client, a request extension (`axum::Extension<ClientInfo>`). Optional: an application
+/// that runs alone does not find it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// The client's address, after trusted proxies.
+    pub address: IpAddr,
+}

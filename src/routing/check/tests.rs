@@ -1,0 +1,233 @@
+//! Diagnostics and their texts.
+
+use super::*;
+use crate::config::diagnostic::Severity;
+use crate::config::{Config, Rule, Share, SocketKind};
+use crate::routing::fixture::{NATIVE, config, endpoints, header, rule, socket};
+
+/// `code span-start: message | label | help` of all.
+fn found(config: Config, served: &[&str]) -> Vec<String> {
+    let endpoints = endpoints(served);
+    let native = NativeSide {
+        endpoints: &endpoints,
+        keeps_state_in_memory: true,
+    };
+    let all = match Table::compile(config, 1, Some(native)) {
+        Ok((_, found)) => {
+            assert!(
+                found
+                    .iter()
+                    .all(|diagnostic| diagnostic.severity != Severity::Error)
+            );
+            found
+        }
+        Err(found) => found,
+    };
+    let line = |found: Diagnostic| {
+        let start = found.span.map_or(0, |span| span.start);
+        let help = found
+            .help
+            .map(|help| format!(" | {help}"))
+            .unwrap_or_default();
+        format!(
+            "{:?} {start}: {} | {}{help}",
+            found.severity, found.message, found.label
+        )
+    };
+    all.into_iter().map(line).collect()
+}
+
+fn found_in(rules: Vec<Rule>) -> Vec<String> {
+    found(config(rules), &[])
+}
+
+#[test]
+fn claims_that_cannot_be_ordered_are_refused_with_an_example() {
+    let node = |id: &str, http: &[&str]| rule(id, http, To::Node);
+    let refused = [
+        (
+            node("a", &["GET /a/{id}"]),
+            node("b", &["GET /A/{name}/"]),
+            "both claim `GET /A/1`",
+        ),
+        (
+            node("a", &["/a"]),
+            node("b", &["/a"]),
+            "both claim `GET /a`",
+        ),
+        (
+            node("a", &["GET /a"]),
+            node("b", &["HEAD /a"]),
+            "both claim `HEAD /a`",
+        ),
+        (
+            node("a", &["/1/{*r}"]),
+            node("b", &["/1/{*q}"]),
+            "both claim `GET /1/2`",
+        ),
+        (
+            node("a", &["/a"]).when(header("x-a"), &["1", "2"]),
+            node("b", &["/a"]).when(header("x-a"), &["2", "3"]),
+            "both claim `GET /a`, `header:x-a` = \"2\"",
+        ),
+        (
+            node("a", &["/a"]).when(header("x-a"), &["1"]),
+            node("b", &["/a"]).when(header("x-b"), &["2"]),
+            "both claim `GET /a`, `header:x-a` = \"1\", `header:x-b` = \"2\"",
+        ),
+    ];
+    for (one, other, example) in refused {
+        let found = found_in(vec![one, other]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("Error 101: two rules claim the same request | also rule.a, as `")
+        );
+        assert!(found[0].contains(&format!("{example};")), "{found:?}");
+    }
+}
+
+#[test]
+fn claims_that_can_be_ordered_are_fine() {
+    let node = |id: &str, http: &[&str]| rule(id, http, To::Node);
+    for (one, other) in [
+        (node("a", &["GET /a"]), node("b", &["/a"])),
+        (node("a", &["GET /a"]), node("b", &["POST /a"])),
+        (node("a", &["/a/{id}"]), node("b", &["/a/{*rest}"])),
+        (
+            node("a", &["/a"]).when(header("x-a"), &["1"]),
+            node("b", &["/a"]),
+        ),
+        (
+            node("a", &["/a"]).when(header("x-a"), &["1", "2"]),
+            node("b", &["/a"]).when(header("x-a"), &["2"]),
+        ),
+        (
+            node("a", &["/a"])
+                .when(header("x-a"), &["1"])
+                .when(header("x-b"), &["1"]),
+            node("b", &["/a"])
+                .when(header("x-a"), &["2"])
+                .when(header("x-c"), &["2"]),
+        ),
+    ] {
+        assert_eq!(found_in(vec![one, other]), [""; 0]);
+    }
+}
+
+#[test]
+fn what_can_never_match_is_told() {
+    let node = |id: &str, http: &[&str]| rule(id, http, To::Node);
+    assert_eq!(
+        found_in(vec![node("a", &["/a/../b"])]),
+        [
+            "Error 1: rule `a` can never match | such paths have more than one reading and go to Node"
+        ]
+    );
+    assert_eq!(
+        found_in(vec![node("a", &["/a", "/A/"])]),
+        ["Warning 2: `/A` can never match | `/a` of rule.a always goes first"]
+    );
+    let quote = node("a", &["/o'k", "/a"]);
+    assert_eq!(
+        found_in(vec![quote]),
+        ["Warning 1: `/o'k` can never match | Node's URL parser escapes `'` in some requests"]
+    );
+    let ends = node("a", &["/x", "/x/{y}/{*rest}"]);
+    assert_eq!(
+        found_in(vec![ends, node("b", &["GET /x/{*rest}"])]),
+        ["Error 101: rule `b` can never match | `/x` of rule.a always goes first"]
+    );
+    let halves = |value: &str| node(value, &["/a"]).when(header("x-a"), &[value]);
+    let whole = node("whole", &["/a"]).when(header("x-a"), &["1", "2"]);
+    assert_eq!(
+        found_in(vec![halves("1"), halves("2"), whole]),
+        ["Error 201: rule `whole` can never match | `/a` of rule.1 always goes first"]
+    );
+    let address = node("a", &["/a"]).when(Selector::Address, &["10.0.0"]);
+    assert_eq!(
+        found_in(vec![address]),
+        ["Error 50: rule `a` can never match | this is no address"]
+    );
+    let twice = node("a", &["/a"])
+        .when(header("x-a"), &["1"])
+        .when(header("x-a"), &["2"]);
+    assert_eq!(
+        found_in(vec![twice]),
+        ["Error 0: rule `a` can never match | no value passes all of its `where`"]
+    );
+}
+
+#[test]
+fn what_a_socket_owns_can_never_match() {
+    let claims = ["/socket.io/status", "/api/ws", "/a"];
+    let mut config = config(vec![
+        rule("a", &claims, To::Node),
+        rule("b", &["/api/ws"], To::Node),
+    ]);
+    config.rules[1].claims[0].method = Some(Method::GET);
+    config.sockets = vec![
+        socket("readers", SocketKind::SocketIo, "/socket.io/"),
+        socket("game", SocketKind::WebSocket, "/api/ws"),
+    ];
+    assert_eq!(
+        found(config, &[]),
+        [
+            "Warning 1: `/socket.io/status` can never match | socket.readers owns this path",
+            "Warning 2: `/api/ws` can never match | socket.game owns this path",
+            "Error 101: rule `b` can never match | socket.game owns this path",
+        ]
+    );
+}
+
+#[test]
+fn native_rules_are_compared_with_the_endpoints() {
+    let served = [
+        "GET /api/driver/{id}",
+        "GET /api/drivers",
+        "DELETE /api/drivers",
+    ];
+    let all_native = rule("a", &["GET /api/driver/{name}", "GET /API/drivers"], NATIVE);
+    assert_eq!(found(config(vec![all_native]), &served), [""; 0]);
+    assert_eq!(
+        found(
+            config(vec![rule("a", &["GET /api/drivrs"], NATIVE)]),
+            &served
+        ),
+        [
+            "Error 1: no native endpoint serves rule `a` | everything would go to Node | the nearest endpoint is `GET /api/drivers`"
+        ]
+    );
+    let part = rule(
+        "a",
+        &[
+            "/api/drivers",
+            "POST /api/drivers",
+            "GET /api/{*rest}",
+            "GET /b",
+        ],
+        NATIVE,
+    );
+    assert_eq!(
+        found(config(vec![part]), &served),
+        [
+            "Note 1: only DELETE /api/drivers, GET /api/drivers of `/api/drivers` is native, the rest goes to Node | ",
+            "Note 2: `POST /api/drivers` goes to Node: native serves DELETE, GET | ",
+            "Note 3: only GET /api/driver/{id}, GET /api/drivers of `GET /api/{*rest}` is native, the rest goes to Node | ",
+            "Note 4: `GET /b` goes to Node: native serves nothing on this path | ",
+        ]
+    );
+}
+
+#[test]
+fn a_state_in_memory_is_not_shared_out() {
+    let share = rule("a", &["GET /a"], To::Native(Share(500)));
+    assert_eq!(
+        found(
+            config(vec![share, rule("b", &["GET /b"], NATIVE)]),
+            &["GET /a", "GET /b"]
+        ),
+        [
+            "Error 90: a share of an application that keeps its state in memory | some clients would change a state that others never see | say `native` or `node`"
+        ]
+    );
+}

@@ -1,0 +1,158 @@
+//! One client connection: HTTP/1.1 or HTTP/2 as ALPN chose, watched for clients that stall, and ended politely.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+use tokio_rustls::server::TlsStream;
+use tracing::debug;
+
+use crate::config::Limits;
+use crate::server::accept::Acceptor;
+use crate::server::dispatch::dispatch;
+use crate::server::watchdog::{ClientState, Verdict, WatchedStream};
+use crate::upstream::headers::Hop;
+
+/// In a drain an HTTP/1.1 client is told with its next answer to reconnect. A connection that is idle for this long has
+/// no next answer, and is closed.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
+
+/// Bounds of HTTP/2 that have no key in `[limits]`.
+const MOST_RESET_STREAMS: usize = 20;
+const MOST_LOCAL_RESETS: usize = 200;
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// One client connection, as its requests see it.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) acceptor: Arc<Acceptor>,
+    pub(super) hop: Hop,
+    pub(super) state: Arc<ClientState>,
+}
+
+/// Serves until the client leaves, stalls, or the proxy stops.
+pub(super) async fn serve(
+    acceptor: Arc<Acceptor>,
+    stream: TlsStream<TcpStream>,
+    peer: SocketAddr,
+    local: SocketAddr,
+) {
+    let limits = acceptor.shared.live.load().table.config().limits.clone();
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let state = Arc::new(ClientState::new(http2));
+    let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&state)));
+    let gauge = acceptor
+        .shared
+        .metrics
+        .connections
+        .with_label_values(&[if http2 { "h2" } else { "http/1.1" }]);
+    gauge.inc();
+    let client = Arc::new(Client {
+        hop: Hop::new(peer, local),
+        state,
+        acceptor,
+    });
+    let service = service_fn({
+        let client = Arc::clone(&client);
+        move |request| {
+            let client = Arc::clone(&client);
+            async move { Ok::<_, Infallible>(dispatch(client, request).await) }
+        }
+    });
+    if http2 {
+        let connection = http2_builder(&limits).serve_connection(stream, service);
+        drive(
+            &client,
+            &limits,
+            connection,
+            http2::Connection::graceful_shutdown,
+        )
+        .await;
+    } else {
+        let connection = http1_builder(&limits)
+            .serve_connection(stream, service)
+            .with_upgrades();
+        drive(
+            &client,
+            &limits,
+            connection,
+            http1::UpgradeableConnection::graceful_shutdown,
+        )
+        .await;
+    }
+    gauge.dec();
+}
+
+fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // The watchdog measures heads: hyper's own timer would also end connections that are merely idle.
+    builder
+        .header_read_timeout(None)
+        .preserve_header_case(true)
+        .max_header_size(limits.head);
+    builder
+}
+
+fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(MOST_RESET_STREAMS)
+        .max_local_error_reset_streams(MOST_LOCAL_RESETS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER);
+    builder
+}
+
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    client: &Client,
+    limits: &Limits,
+    connection: C,
+    graceful_shutdown: fn(std::pin::Pin<&mut C>),
+) {
+    let mut connection = pin!(connection);
+    let mut watch = pin!(client.state.watch(limits));
+    let mut stop = client.acceptor.shared.stop.clone();
+    let mut stopping = pin!(async move {
+        let _ = stop.wait_for(|stop| *stop).await;
+        if !client.state.is_http2() {
+            sleep(LAST_REQUEST).await;
+        }
+    });
+    let mut ending = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut connection => {
+                if let Err(error) = ended {
+                    debug!(%error, "a client connection ended");
+                }
+                return;
+            }
+            verdict = &mut watch, if !ending => {
+                if verdict != Verdict::Idle {
+                    client.acceptor.shared.metrics.refused.with_label_values(&[verdict.reason()]).inc();
+                    debug!(reason = verdict.reason(), "a client made the proxy wait");
+                    return;
+                }
+                ending = true;
+                graceful_shutdown(connection.as_mut());
+            }
+            () = &mut stopping, if !ending => {
+                ending = true;
+                graceful_shutdown(connection.as_mut());
+            }
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! The way of a request, all of it: check, look up, ask one side, perhaps the other, answer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::OriginalUri;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::{Body, Incoming};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use sha1::{Digest, Sha1};
+use tokio::time::{Instant, timeout};
+use tracing::debug;
+
+use crate::bridge::tunnel::tunnel;
+use crate::config::{Rule, To};
+use crate::live::{RuleState, Snapshot, format_sources};
+use crate::native::ClientInfo;
+use crate::native::runtime::{CallError, NativeBody, NativeRuntime};
+use crate::routing::{Reason, RequestHead, Side};
+use crate::server::body::{Answer, AnswerBody, ClientBody, InFlight, KeptBody};
+use crate::server::connection::Client;
+use crate::server::respond::Refusal;
+use crate::upstream::breaker::{Admission, Breaker, BreakerState};
+use crate::upstream::forward::{ForwardError, RequestBody, forward};
+use crate::upstream::headers::{SIDE, host, join_cookies, publish_location, strip_hop_by_hop};
+
+/// Answers one request.
+pub(super) async fn dispatch(
+    client: Arc<Client>,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
+    let in_flight = InFlight::begin(Arc::clone(&client.state));
+    let shared = &client.acceptor.shared;
+    let http1 = request.version() < Version::HTTP_2;
+    let mut response = answer(&client, request).await.unwrap_or_else(|refusal| {
+        shared
+            .metrics
+            .rejected
+            .with_label_values(&[refusal.code()])
+            .inc();
+        refusal.into_response()
+    });
+    if http1 && *shared.stop.borrow() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|answer| AnswerBody::new(answer, in_flight))
+}
+
+/// `Err` is a request that no side gets to see.
+async fn answer(
+    client: &Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Refusal> {
+    let started = Instant::now();
+    let (mut parts, body) = request.into_parts();
+    let host = check_target(&mut parts)?;
+    let snapshot = client.acceptor.shared.live.load();
+    let config = snapshot.table.config();
+    if declared_length(&parts.headers)
+        .is_some_and(|bytes| config.limits.body.is_some_and(|limit| bytes > limit))
+    {
+        return Err(Refusal::TooLarge);
+    }
+    let body = (!body.is_end_stream())
+        .then(|| ClientBody::new(body, config.limits.body, Arc::clone(&client.state)));
+
+    let address = client
+        .hop
+        .client(&parts.headers, &config.server.trusted_proxies);
+    let head = RequestHead {
+        method: &parts.method,
+        uri: &parts.uri,
+        headers: &parts.headers,
+        address,
+    };
+    let route = snapshot.table.route(&head);
+    let state = match (route.rule, &route.reason) {
+        (Some((index, _)), _) => &snapshot.rules[index],
+        (None, Reason::Socket(id)) => snapshot.socket(id),
+        (None, _) => &snapshot.rest,
+    };
+    let exchange = Exchange {
+        client,
+        snapshot: &snapshot,
+        state,
+        host: &host,
+    };
+    let (mut response, side) = match (route.side, route.rule, &client.acceptor.shared.native) {
+        // The native side serves no upgrades: a live channel is a `[socket]`.
+        (Side::Native, Some((_, rule)), Some(native)) if !is_upgrade(&parts) => {
+            exchange
+                .native_first(native, rule, route.native_path, address, parts, body)
+                .await
+        }
+        _ => {
+            let expects = expects_continue(&parts.headers);
+            let body = body.map_or(RequestBody::Empty, |body| {
+                RequestBody::streamed(body, expects)
+            });
+            (exchange.node(parts, body).await, Answerer::Node)
+        }
+    };
+    let metrics = if side == Answerer::Native {
+        &state.metrics.native
+    } else {
+        &state.metrics.node
+    };
+    metrics.answered(response.status(), started.elapsed().as_secs_f64());
+    if config.server.side_header {
+        response
+            .headers_mut()
+            .insert(SIDE, HeaderValue::from_static(side.name()));
+    }
+    Ok(response)
+}
+
+/// Who answered, as `side_header` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answerer {
+    Native,
+    Node,
+    /// Node, although the table said native.
+    Fallback,
+}
+
+impl Answerer {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Node => "node",
+            Self::Fallback => "fallback",
+        }
+    }
+}
+
+/// One request with what it needs on its way.
+struct Exchange<'x> {
+    client: &'x Arc<Client>,
+    snapshot: &'x Arc<Snapshot>,
+    state: &'x RuleState,
+    host: &'x HeaderValue,
+}
+
+impl Exchange<'_> {
+    /// Native answers; Node does where native cannot and the request may be repeated.
+    async fn native_first(
+        &self,
+        native: &NativeRuntime,
+        rule: &Rule,
+        path: Option<String>,
+        address: IpAddr,
+        parts: Parts,
+        body: Option<ClientBody>,
+    ) -> (Response<Answer>, Answerer) {
+        let node_may_answer = rule.to != To::NativeOnly;
+        let safe = rule
+            .safe
+            .unwrap_or(matches!(parts.method, Method::GET | Method::HEAD));
+        let verdict = match self.state.breaker.as_ref().filter(|_| node_may_answer) {
+            Some(breaker) => match Verdict::await_on(self.state, breaker) {
+                Some(verdict) => Some(verdict),
+                None => {
+                    self.state.metrics.fell_back("breaker");
+                    let expects = expects_continue(&parts.headers);
+                    let body = body.map_or(RequestBody::Empty, |body| {
+                        RequestBody::streamed(body, expects)
+                    });
+                    return (self.node(parts, body).await, Answerer::Fallback);
+                }
+            },
+            None => None,
+        };
+
+        let kept = body.map(|body| KeptBody::new(body, self.snapshot.table.config().limits.replay));
+        let call = native.call(native_request(&parts, path, address, kept.clone()), safe);
+        let (failure, answer) = match timeout(rule.timeout, call.answer()).await {
+            Ok(Ok(response)) if response.status().is_server_error() => {
+                ("status", native_response(response))
+            }
+            Ok(Ok(response)) => {
+                if let Some(verdict) = verdict {
+                    verdict.give(false);
+                }
+                return (native_response(response), Answerer::Native);
+            }
+            Ok(Err(CallError::Panicked)) => ("panic", Refusal::NativePanic.into_response()),
+            Ok(Err(CallError::Declined)) => ("decline", Refusal::Declined.into_response()),
+            Err(_) => ("timeout", Refusal::NativeTimeout.into_response()),
+        };
+        let declined = failure == "decline";
+        // A decline says nothing of the health of native.
+        if let Some(verdict) = verdict
+            && !declined
+        {
+            verdict.give(true);
+        }
+        let rewound = match &kept {
+            None => Some(RequestBody::Empty),
+            Some(kept) => kept.rewind().map(|body| RequestBody::streamed(body, false)),
+        };
+        match rewound {
+            Some(body) if node_may_answer && (safe || declined) => {
+                self.state.metrics.fell_back(failure);
+                debug!(rule = %self.state.id, reason = failure, "node answers instead of native");
+                (self.node(parts, body).await, Answerer::Fallback)
+            }
+            _ => {
+                self.state.metrics.unanswered(failure);
+                (answer, Answerer::Native)
+            }
+        }
+    }
+
+    /// Node answers, or the proxy says why it did not.
+    async fn node(&self, parts: Parts, body: RequestBody) -> Response<Answer> {
+        self.ask_node(parts, body).await.unwrap_or_else(|error| {
+            self.client
+                .acceptor
+                .shared
+                .metrics
+                .node_errors
+                .with_label_values(&[error.reason()])
+                .inc();
+            debug!(rule = %self.state.id, error = format_sources(&error), "node gave no answer");
+            Refusal::Node(error).into_response()
+        })
+    }
+
+    async fn ask_node(
+        &self,
+        mut parts: Parts,
+        body: RequestBody,
+    ) -> Result<Response<Answer>, ForwardError> {
+        let shared = &self.client.acceptor.shared;
+        let upgrade = is_upgrade(&parts)
+            .then(|| Upgrade::of(&mut parts))
+            .flatten();
+        let headers = &mut parts.headers;
+        strip_hop_by_hop(headers);
+        headers.insert(HOST, self.host.clone());
+        if parts.version == Version::HTTP_2 {
+            join_cookies(headers);
+        }
+        self.client.hop.describe(
+            headers,
+            self.host,
+            &self.snapshot.table.config().server.trusted_proxies,
+        );
+        match &upgrade {
+            Some(upgrade) => upgrade.ask(headers),
+            // hyper sends no body with a GET unless a header says that there is one.
+            None if !body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH) => {
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+            None => {}
+        }
+        parts.version = Version::HTTP_11;
+        let node = &self.snapshot.node;
+        let request = Request::from_parts(parts, body);
+        let mut response =
+            forward(&self.client.acceptor.pool, node, &shared.metrics, request).await?;
+        match (response.status(), upgrade) {
+            (StatusCode::SWITCHING_PROTOCOLS, Some(upgrade))
+                if upgrade.is_granted(response.headers()) =>
+            {
+                let headers = upgrade.granted(std::mem::take(response.headers_mut()));
+                self.tunnel(upgrade, hyper::upgrade::on(&mut response));
+                *response.headers_mut() = headers;
+            }
+            (StatusCode::SWITCHING_PROTOCOLS, _) => return Err(ForwardError::WrongUpgrade),
+            _ => strip_hop_by_hop(response.headers_mut()),
+        }
+        response.headers_mut().remove(SIDE);
+        publish_location(response.headers_mut(), node, self.host);
+        Ok(response.map(Answer::Node))
+    }
+
+    /// Joins client and Node once both have switched protocols.
+    fn tunnel(&self, upgrade: Upgrade, node: OnUpgrade) {
+        let shared = Arc::clone(&self.client.acceptor.shared);
+        let rule = self.state.id.clone();
+        self.client.acceptor.tasks.spawn(async move {
+            let (client, node) = match tokio::try_join!(upgrade.client, node) {
+                Ok((client, node)) => (TokioIo::new(client), TokioIo::new(node)),
+                Err(error) => {
+                    debug!(%rule, %error, "a tunnel did not open");
+                    return;
+                }
+            };
+            let websocket = upgrade
+                .protocol
+                .as_bytes()
+                .eq_ignore_ascii_case(b"websocket");
+            shared.metrics.tunnels.inc();
+            if let Err(error) = tunnel(client, node, websocket, shared.stop.clone()).await {
+                debug!(%rule, %error, "a tunnel broke");
+            }
+            shared.metrics.tunnels.dec();
+        });
+    }
+}
+
+/// How a request that the breaker admitted fares. One that ends without a verdict is forgotten.
+struct Verdict<'x> {
+    state: &'x RuleState,
+    breaker: &'x Breaker,
+    admission: Admission,
+    given: bool,
+}
+
+impl<'x> Verdict<'x> {
+    /// `None` where the breaker refuses.
+    fn await_on(state: &'x RuleState, breaker: &'x Breaker) -> Option<Self> {
+        let admission = breaker.admit();
+        match admission {
+            Admission::Refused => return None,
+            Admission::Probe => state.breaker_changed(BreakerState::HalfOpen),
+            Admission::Admitted => {}
+        }
+        Some(Self {
+            state,
+            breaker,
+            admission,
+            given: false,
+        })
+    }
+
+    fn give(mut self, failed: bool) {
+        self.given = true;
+        if let Some(changed) = self.breaker.record(self.admission, failed) {
+            self.state.breaker_changed(changed);
+        }
+    }
+}
+
+impl Drop for Verdict<'_> {
+    fn drop(&mut self) {
+        if !self.given {
+            self.breaker.forget(self.admission);
+        }
+    }
+}
+
+/// Checks the target and the host of a request, and puts the target into origin form. Returns the one `Host`.
+fn check_target(parts: &mut Parts) -> Result<HeaderValue, Refusal> {
+    if parts.method == Method::CONNECT {
+        return Err(Refusal::Connect);
+    }
+    let authority = parts
+        .uri
+        .authority()
+        .map(|authority| authority.as_str().to_owned());
+    if let Some(authority) = &authority {
+        // HTTP/2 names the host in `:authority`, HTTP/1.1 may in the target (RFC 9112 §3.2.2); two names are one too many.
+        let named = HeaderValue::from_str(authority).map_err(|_| Refusal::BadHost)?;
+        match parts.headers.get(HOST) {
+            Some(host) if !host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()) => {
+                return Err(Refusal::BadHost);
+            }
+            Some(_) => {}
+            None if parts.version == Version::HTTP_2 => {
+                parts.headers.insert(HOST, named);
+            }
+            None => return Err(Refusal::BadHost),
+        }
+        let path = parts
+            .uri
+            .path_and_query()
+            .cloned()
+            .unwrap_or_else(|| PathAndQuery::from_static("/"));
+        parts.uri = Uri::from(path);
+    }
+    host(&parts.headers).cloned().ok_or(Refusal::BadHost)
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether the client waits for `100 Continue` before it sends its body.
+fn expects_continue(headers: &HeaderMap) -> bool {
+    headers
+        .get(EXPECT)
+        .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// An HTTP/1.1 request that wants to switch protocols (RFC 9110 §7.8).
+fn is_upgrade(parts: &Parts) -> bool {
+    parts.version == Version::HTTP_11
+        && parts.headers.contains_key(UPGRADE)
+        && parts
+            .headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| {
+                value
+                    .split(',')
+                    .any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
+            })
+}
+
+/// What a client wants to switch to.
+struct Upgrade {
+    protocol: HeaderValue,
+    key: Option<HeaderValue>,
+    client: OnUpgrade,
+}
+
+impl Upgrade {
+    fn of(parts: &mut Parts) -> Option<Self> {
+        let protocol = parts.headers.get(UPGRADE).cloned()?;
+        let key = parts.headers.get(SEC_WEBSOCKET_KEY).cloned();
+        Some(Self {
+            protocol,
+            key,
+            client: parts.extensions.remove()?,
+        })
+    }
+
+    fn ask(&self, headers: &mut HeaderMap) {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, self.protocol.clone());
+    }
+
+    /// Whether a 101 switches to what was asked for. A WebSocket proves that it read the key (RFC 6455 §4.2.2).
+    fn is_granted(&self, headers: &HeaderMap) -> bool {
+        let asked = self.protocol.as_bytes();
+        let protocol = headers
+            .get(UPGRADE)
+            .is_some_and(|granted| granted.as_bytes().eq_ignore_ascii_case(asked));
+        let proven = match &self.key {
+            Some(key) if asked.eq_ignore_ascii_case(b"websocket") => headers
+                .get(SEC_WEBSOCKET_ACCEPT)
+                .is_some_and(|accept| accept.as_bytes() == accept_for(key).as_bytes()),
+            _ => true,
+        };
+        protocol && proven
+    }
+
+    /// Node's headers for the client, still an upgrade.
+    fn granted(&self, mut headers: HeaderMap) -> HeaderMap {
+        let protocol = headers
+            .get(UPGRADE)
+            .cloned()
+            .unwrap_or_else(|| self.protocol.clone());
+        strip_hop_by_hop(&mut headers);
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, protocol);
+        headers
+    }
+}
+
+fn accept_for(key: &HeaderValue) -> String {
+    let digest = Sha1::new()
+        .chain_update(key.as_bytes())
+        .chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11")
+        .finalize();
+    STANDARD.encode(digest)
+}
+
+/// The request as axum gets it: the endpoint's spelling of the path, the client's beside it.
+fn native_request(
+    parts: &Parts,
+    path: Option<String>,
+    address: IpAddr,
+    body: Option<KeptBody>,
+) -> Request<axum::body::Body> {
+    let body = body.map_or_else(axum::body::Body::empty, axum::body::Body::new);
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method.clone();
+    *request.version_mut() = parts.version;
+    *request.headers_mut() = parts.headers.clone();
+    *request.uri_mut() = match path {
+        None => parts.uri.clone(),
+        Some(path) => respell(&parts.uri, &path),
+    };
+    request
+        .extensions_mut()
+        .insert(OriginalUri(parts.uri.clone()));
+    request.extensions_mut().insert(ClientInfo { address });
+    request
+}
+
+fn respell(uri: &Uri, path: &str) -> Uri {
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    PathAndQuery::try_from(target).map_or_else(|_| uri.clone(), Uri::from)
+}
+
+fn native_response(response: Response<NativeBody>) -> Response<Answer> {
+    let mut response = response.map(Answer::Native);
+    strip_hop_by_hop(response.headers_mut());
+    response
+}

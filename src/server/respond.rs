@@ -1,0 +1,100 @@
+//! Turns what went wrong into an answer, once, here: a small JSON body with a stable `code`.
+
+use std::error::Error;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::server::body::{Answer, BodyTooLarge};
+use crate::upstream::connect::ConnectError;
+use crate::upstream::forward::ForwardError;
+
+/// Why the proxy itself answers.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// `Host` is missing, repeated, invalid, or not what the target says.
+    #[error("the request needs exactly one valid Host")]
+    BadHost,
+    /// CONNECT.
+    #[error("this server is not a forward proxy")]
+    Connect,
+    /// The body is over `limits.body`.
+    #[error("the request body is larger than the limit")]
+    TooLarge,
+    /// Node gave no answer.
+    #[error(transparent)]
+    Node(#[from] ForwardError),
+    /// Native took too long, and the request must not be repeated.
+    #[error("the native handler did not answer in time")]
+    NativeTimeout,
+    /// Native panicked, and the request must not be repeated.
+    #[error("the native handler panicked")]
+    NativePanic,
+    /// Native declined, but the body is gone, or Node is.
+    #[error("the native handler declined and node cannot be asked")]
+    Declined,
+}
+
+impl Refusal {
+    /// Status and stable code.
+    fn describe(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::BadHost => (StatusCode::BAD_REQUEST, "bad-host"),
+            Self::Connect => (StatusCode::METHOD_NOT_ALLOWED, "connect-refused"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
+            Self::NativeTimeout => (StatusCode::GATEWAY_TIMEOUT, "native-timeout"),
+            Self::NativePanic => (StatusCode::INTERNAL_SERVER_ERROR, "native-panic"),
+            Self::Declined => (StatusCode::BAD_GATEWAY, "native-declined"),
+            Self::Node(error) => match error {
+                _ if is_too_large(error) => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
+                ForwardError::Timeout => (StatusCode::GATEWAY_TIMEOUT, "node-timeout"),
+                ForwardError::Connect(ConnectError::Timeout) => {
+                    (StatusCode::GATEWAY_TIMEOUT, "node-connect-timeout")
+                }
+                ForwardError::Connect(ConnectError::Tls(_)) => {
+                    (StatusCode::BAD_GATEWAY, "node-untrusted")
+                }
+                ForwardError::Connect(ConnectError::Tcp(_)) => {
+                    (StatusCode::BAD_GATEWAY, "node-unreachable")
+                }
+                ForwardError::TooManyWaiting => (StatusCode::SERVICE_UNAVAILABLE, "node-busy"),
+                ForwardError::Broken(_) | ForwardError::WrongUpgrade => {
+                    (StatusCode::BAD_GATEWAY, "node-broken")
+                }
+            },
+        }
+    }
+
+    /// The stable code.
+    pub(super) fn code(&self) -> &'static str {
+        self.describe().1
+    }
+
+    /// The answer.
+    pub(super) fn into_response(self) -> Response<Answer> {
+        let (status, code) = self.describe();
+        let body = serde_json::json!({ "code": code, "message": self.to_string() }).to_string();
+        let mut response = Response::new(Answer::Own(Some(Bytes::from(body))));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// A body over the limit shows up as a failure of the connection that was to carry it.
+fn is_too_large(error: &ForwardError) -> bool {
+    let mut source = error.source();
+    while let Some(error) = source {
+        if error.is::<BodyTooLarge>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}

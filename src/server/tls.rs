@@ -1,0 +1,195 @@
+//! The public certificate: loaded, checked, and exchanged under running connections when its files change.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::ring::{default_provider, sign::any_supported_type};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, info, warn};
+
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::upstream::connect::{in_date, unix_now};
+
+/// How often the files are looked at. A new certificate is served well within 2 s.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Certificate and key files that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// Missing, unreadable, empty or cut.
+    #[error("cannot read a {what} from `{}`: {source}", .path.display())]
+    Read {
+        /// `certificate` or `private key`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: pem::Error,
+    },
+    /// No certificate in the file.
+    #[error("`{}` holds no certificate", .0.display())]
+    Empty(PathBuf),
+    /// Not X.509.
+    #[error("`{}` does not begin with an X.509 certificate", .0.display())]
+    Malformed(PathBuf),
+    /// The key is not the certificate's.
+    #[error("`{}` and `{}` do not belong together", .cert.display(), .key.display())]
+    Mismatch {
+        /// The chain.
+        cert: PathBuf,
+        /// The key.
+        key: PathBuf,
+    },
+    /// Out of date.
+    #[error("the certificate in `{}` is out of date", .0.display())]
+    OutOfDate(PathBuf),
+    /// A kind of key that rustls does not sign with.
+    #[error("the key in `{}` is of no supported kind", .0.display())]
+    Key(PathBuf),
+}
+
+/// The certificate that new handshakes get.
+#[derive(Debug)]
+pub(super) struct Certificates(ArcSwap<CertifiedKey>);
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+impl Certificates {
+    /// At the start an out-of-date certificate is used: clients that do not check must not be locked out.
+    pub(super) fn load(cert: &Path, key: &Path) -> Result<Arc<Self>, CertificateError> {
+        let pair = read(cert, key)?;
+        if let Err(error) = check_date(cert, &pair) {
+            error!(%error, "clients that check certificates will refuse this one");
+        }
+        Ok(Arc::new(Self(ArcSwap::from_pointee(pair))))
+    }
+
+    /// Exchanges the certificate when its files change, and keeps the old one where the new files are no good.
+    pub(super) async fn follow(self: Arc<Self>, live: Arc<Live>, metrics: Arc<Metrics>) {
+        let mut seen = Files::of(&live);
+        let mut suspect: Option<Files> = None;
+        let mut reported: Option<Files> = None;
+        let mut tick = interval(POLL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let files = Files::of(&live);
+            if files == seen || reported.as_ref() == Some(&files) {
+                continue;
+            }
+            let loaded = read(&files.cert, &files.key)
+                .and_then(|pair| check_date(&files.cert, &pair).map(|()| pair));
+            match loaded {
+                Ok(pair) => {
+                    self.0.store(Arc::new(pair));
+                    metrics.certificates.with_label_values(&["ok"]).inc();
+                    info!(cert = %files.cert.display(), "new certificate in use");
+                    (seen, suspect, reported) = (files, None, None);
+                }
+                // Certificate and key are two files: between the two writes they do not match. Only what stays is said.
+                Err(_) if suspect.as_ref() != Some(&files) => suspect = Some(files),
+                Err(error) => {
+                    metrics.certificates.with_label_values(&["refused"]).inc();
+                    error!(%error, "the new certificate is refused, the old one stays in use");
+                    reported = Some(files);
+                }
+            }
+        }
+    }
+}
+
+/// What the files look like from outside.
+#[derive(Debug, PartialEq, Eq)]
+struct Files {
+    cert: PathBuf,
+    key: PathBuf,
+    marks: [Option<(u64, u64, i64, i64)>; 2],
+}
+
+impl Files {
+    fn of(live: &Live) -> Self {
+        let snapshot = live.load();
+        let server = &snapshot.table.config().server;
+        let marks = [&server.cert, &server.key].map(|path| {
+            fs::metadata(path)
+                .ok()
+                .map(|file| (file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
+        });
+        Self {
+            cert: server.cert.clone(),
+            key: server.key.clone(),
+            marks,
+        }
+    }
+}
+
+fn read(cert: &Path, key: &Path) -> Result<CertifiedKey, CertificateError> {
+    let failed = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| CertificateError::Read {
+            what,
+            path: path.clone(),
+            source,
+        }
+    };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(cert)
+        .map_err(failed("certificate", cert))?
+        .collect::<Result<_, _>>()
+        .map_err(failed("certificate", cert))?;
+    let Some(leaf) = chain.first() else {
+        return Err(CertificateError::Empty(cert.to_owned()));
+    };
+    in_date(leaf, 0).map_err(|_| CertificateError::Malformed(cert.to_owned()))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(failed("private key", key))?;
+    let signer = any_supported_type(&private).map_err(|_| CertificateError::Key(key.to_owned()))?;
+    let pair = CertifiedKey::new(chain, signer);
+    match pair.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
+            Ok(pair)
+        }
+        Err(_) => Err(CertificateError::Mismatch {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+        }),
+    }
+}
+
+fn check_date(path: &Path, pair: &CertifiedKey) -> Result<(), CertificateError> {
+    let leaf = pair
+        .cert
+        .first()
+        .ok_or_else(|| CertificateError::Empty(path.to_owned()))?;
+    match in_date(leaf, unix_now()) {
+        Ok(true) => Ok(()),
+        _ => Err(CertificateError::OutOfDate(path.to_owned())),
+    }
+}
+
+/// TLS 1.2 and 1.3, HTTP/2 or HTTP/1.1 by ALPN.
+pub(super) fn server_config(certificates: Arc<Certificates>) -> Arc<ServerConfig> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring supports TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    match rustls::crypto::ring::Ticketer::new() {
+        Ok(ticketer) => config.ticketer = ticketer,
+        Err(error) => warn!(%error, "TLS sessions are resumed from memory only"),
+    }
+    Arc::new(config)
+}

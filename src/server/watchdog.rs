@@ -1,0 +1,297 @@
+//! Ends connections whose client makes the proxy wait: no request head, a head or body that trickles, an answer that is
+//! not taken. One timer for a connection; what happens on it is noted in a few atomic counters.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, sleep};
+
+use crate::config::Limits;
+
+/// The rate of a slow client is measured over this long. Two windows stay under 30 s.
+const WINDOW: Duration = Duration::from_secs(14);
+
+/// What a client is doing, noted by the connection, its bodies and its stream.
+#[derive(Debug)]
+pub(super) struct ClientState {
+    opened: Instant,
+    /// HTTP/2 answers pings and settings at any time, so bytes outside of a request mean nothing there.
+    http2: bool,
+    in_flight: AtomicU32,
+    served: AtomicBool,
+    head_started: AtomicBool,
+    /// Milliseconds since `opened` at which the current phase began: no request, or the first byte of one.
+    phase_began: AtomicU64,
+    /// Bodies that only the client can move on.
+    waiting_bodies: AtomicU32,
+    write_blocked: AtomicBool,
+    moved: AtomicU64,
+}
+
+/// Why a connection is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing came after the handshake.
+    Silent,
+    /// A request head was begun and not finished.
+    SlowHead,
+    /// A body trickles, in or out.
+    TooSlow,
+    /// Nothing came after the last answer; a normal end.
+    Idle,
+}
+
+impl Verdict {
+    /// The `reason` label of the metric.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::SlowHead => "slow-head",
+            Self::TooSlow => "too-slow",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+impl ClientState {
+    pub(super) fn new(http2: bool) -> Self {
+        Self {
+            opened: Instant::now(),
+            http2,
+            in_flight: AtomicU32::new(0),
+            served: AtomicBool::new(false),
+            head_started: AtomicBool::new(false),
+            phase_began: AtomicU64::new(0),
+            waiting_bodies: AtomicU32::new(0),
+            write_blocked: AtomicBool::new(false),
+            moved: AtomicU64::new(0),
+        }
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.http2
+    }
+
+    pub(super) fn request_began(&self) {
+        self.in_flight.fetch_add(1, Relaxed);
+        self.served.store(true, Relaxed);
+        self.head_started.store(false, Relaxed);
+    }
+
+    pub(super) fn request_ended(&self) {
+        self.phase_began.store(self.elapsed(), Relaxed);
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) fn body_waits(&self) {
+        self.waiting_bodies.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn body_moves(&self) {
+        self.waiting_bodies.fetch_sub(1, Relaxed);
+    }
+
+    /// Returns why the connection is to be ended, once it is.
+    pub(super) async fn watch(&self, limits: &Limits) -> Verdict {
+        loop {
+            if self.in_flight.load(Relaxed) == 0 && !self.write_blocked.load(Relaxed) {
+                let (limit, verdict) = if self.head_started.load(Relaxed) {
+                    (limits.header_timeout, Verdict::SlowHead)
+                } else if self.served.load(Relaxed) {
+                    (limits.idle_timeout, Verdict::Idle)
+                } else {
+                    (limits.header_timeout, Verdict::Silent)
+                };
+                let since = Duration::from_millis(
+                    self.elapsed() - self.phase_began.load(Relaxed).min(self.elapsed()),
+                );
+                let Some(left) = limit.checked_sub(since).filter(|left| !left.is_zero()) else {
+                    return verdict;
+                };
+                // A head may begin at any moment, and then has its own, shorter limit.
+                sleep(left.min(limits.header_timeout)).await;
+            } else {
+                let (waited, moved) = (self.waits(), self.moved.load(Relaxed));
+                sleep(WINDOW).await;
+                let least = limits.min_rate * WINDOW.as_secs();
+                if waited && self.waits() && self.moved.load(Relaxed) - moved < least {
+                    return Verdict::TooSlow;
+                }
+            }
+        }
+    }
+
+    fn waits(&self) -> bool {
+        self.write_blocked.load(Relaxed) || self.waiting_bodies.load(Relaxed) > 0
+    }
+}
+
+/// A client's stream that notes what moves on it.
+#[derive(Debug)]
+pub(super) struct WatchedStream<S> {
+    stream: S,
+    state: std::sync::Arc<ClientState>,
+}
+
+impl<S> WatchedStream<S> {
+    pub(super) fn new(stream: S, state: std::sync::Arc<ClientState>) -> Self {
+        Self { stream, state }
+    }
+
+    fn note_write(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        // Stored only on a change: nearly every write succeeds.
+        if self.state.write_blocked.load(Relaxed) != written.is_pending() {
+            self.state
+                .write_blocked
+                .store(written.is_pending(), Relaxed);
+        }
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.state.moved.fetch_add(*bytes as u64, Relaxed);
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let bytes = buffer.filled().len() - before;
+        if bytes > 0 {
+            let state = &self.state;
+            state.moved.fetch_add(bytes as u64, Relaxed);
+            if !state.http2
+                && state.in_flight.load(Relaxed) == 0
+                && !state.head_started.swap(true, Relaxed)
+            {
+                state.phase_began.store(state.elapsed(), Relaxed);
+            }
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.note_write(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.note_write(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if self.state.write_blocked.load(Relaxed) != flushed.is_pending() {
+            self.state
+                .write_blocked
+                .store(flushed.is_pending(), Relaxed);
+        }
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits {
+            handshake_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            head: 65536,
+            body: None,
+            min_rate: 64,
+            replay: 65536,
+            streams: 128,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_is_ended_after_the_header_timeout() {
+        let state = ClientState::new(true);
+        let begun = Instant::now();
+        assert_eq!(state.watch(&limits()).await, Verdict::Silent);
+        assert_eq!(begun.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_client_may_stay_for_longer() {
+        let state = ClientState::new(false);
+        state.request_began();
+        state.request_ended();
+        let begun = Instant::now();
+        assert_eq!(state.watch(&limits()).await, Verdict::Idle);
+        assert_eq!(begun.elapsed().as_secs(), 75);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trickled_head_does_not_get_the_idle_time() {
+        let state = Arc::new(ClientState::new(false));
+        state.request_began();
+        state.request_ended();
+        let (far, near) = duplex(64);
+        let mut stream = WatchedStream::new(near, Arc::clone(&state));
+        let mut far = far;
+        far.write_all(b"G").await.expect("one byte of a head");
+        tokio::io::AsyncReadExt::read_u8(&mut stream)
+            .await
+            .expect("that byte");
+        let begun = Instant::now();
+        assert_eq!(state.watch(&limits()).await, Verdict::SlowHead);
+        assert_eq!(begun.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_taken_ends_within_two_windows() {
+        let state = ClientState::new(false);
+        state.request_began();
+        state.body_waits();
+        let begun = Instant::now();
+        assert_eq!(state.watch(&limits()).await, Verdict::TooSlow);
+        assert!(begun.elapsed() <= WINDOW * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_poll_is_nobody_s_fault() {
+        let state = ClientState::new(false);
+        state.request_began();
+        let patient = tokio::time::timeout(Duration::from_secs(3600), state.watch(&limits())).await;
+        assert!(patient.is_err());
+    }
+}

@@ -1,0 +1,57 @@
+//! Node, the legacy application: who it is (`Target`), how it is reached and recognised (`connect`), its pooled
+//! connections (`pool`), the way of one request to it (`forward`, `headers`), and the process itself (`process`).
+//! The `breaker` decides when the other side, native, is left alone for a while.
+
+pub(crate) mod breaker;
+pub(crate) mod connect;
+pub(crate) mod forward;
+pub(crate) mod headers;
+pub(crate) mod pool;
+pub(crate) mod process;
+
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
+use crate::config;
+
+pub(crate) use connect::TargetError;
+
+/// Node as one table sees it. A reload that changes `[node]` makes a new one, and connections to the old one are not
+/// used again.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// The `[node]` table.
+    pub settings: config::Node,
+    /// For `https`: how to check it, and the name to ask for.
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// `scheme://host:port` as a `Location` of Node's would spell it, without and with a default port.
+    origins: Vec<String>,
+}
+
+impl Target {
+    /// Reads the CA or the pinned certificate.
+    ///
+    /// # Errors
+    /// When such a file cannot be read or holds no certificate.
+    pub(crate) fn new(settings: config::Node) -> Result<Arc<Self>, TargetError> {
+        let tls = connect::connector(&settings)?;
+        let url = &settings.url;
+        let scheme = if url.https { "https" } else { "http" };
+        let host = if url.host.contains(':') {
+            format!("[{}]", url.host)
+        } else {
+            url.host.clone()
+        };
+        let mut origins = vec![format!("{scheme}://{host}:{}", url.port)];
+        if url.port == if url.https { 443 } else { 80 } {
+            origins.push(format!("{scheme}://{host}"));
+        }
+        Ok(Arc::new(Self {
+            tls,
+            origins,
+            settings,
+        }))
+    }
+}

@@ -1,0 +1,397 @@
+//! The way of one request to Node and of its answer back. Bodies stream both ways with backpressure; a request is
+//! repeated once, on a fresh connection, only where Node cannot have acted on it or may do so twice.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::metrics::Metrics;
+use crate::upstream::Target;
+use crate::upstream::connect::ConnectError;
+use crate::upstream::pool::{Lease, Pool};
+
+/// Whatever a body can fail with.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long a client that waits for `100 Continue` is kept waiting when Node says nothing (RFC 9110 §10.1.1).
+const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why Node gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ForwardError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// `max_waiting` requests wait already.
+    #[error("too many requests wait for node")]
+    TooManyWaiting,
+    /// No head of an answer within `response_timeout`.
+    #[error("node did not answer in time")]
+    Timeout,
+    /// Node closed the connection or answered what is not HTTP.
+    #[error("node broke the connection")]
+    Broken(#[source] hyper::Error),
+    /// An answer of `101` that nobody had asked for, or to another protocol.
+    #[error("node switched to a protocol that was not asked for")]
+    WrongUpgrade,
+}
+
+impl ForwardError {
+    /// The `reason` label of the metric.
+    #[must_use]
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Connect(ConnectError::Tcp(error))
+                if error.kind() == io::ErrorKind::ConnectionRefused =>
+            {
+                "refused"
+            }
+            Self::Connect(ConnectError::Tcp(_)) => "connect",
+            Self::Connect(ConnectError::Tls(_)) => "tls",
+            Self::Connect(ConnectError::Timeout) => "connect-timeout",
+            Self::TooManyWaiting => "too-many-waiting",
+            Self::Timeout => "timeout",
+            Self::Broken(_) => "broken",
+            Self::WrongUpgrade => "wrong-upgrade",
+        }
+    }
+}
+
+/// Sends a request to Node and waits for the head of its answer. The request carries its final headers and an
+/// origin-form target.
+///
+/// # Errors
+/// When Node cannot be reached, does not answer in time, or breaks off.
+pub(crate) async fn forward(
+    pool: &Arc<Pool>,
+    target: &Arc<Target>,
+    metrics: &Arc<Metrics>,
+    mut request: Request<RequestBody>,
+) -> Result<Response<NodeBody>, ForwardError> {
+    let _waiting = Waiting::enter(metrics, target.settings.max_waiting)?;
+    let progress = request.body().progress();
+    let go_ahead = request.body_mut().hold_until_continue();
+    observe_informational(&mut request, metrics, go_ahead);
+
+    let mut lease = match pool.checkout(target).await {
+        Some(lease) => lease,
+        None => pool.open(target).await?,
+    };
+    loop {
+        // Kept only where it may be needed: a repeatable request on a connection that Node may have closed.
+        let spare = (lease.reused && is_repeatable(&request)).then(|| copy_of(&request));
+        let answer = lease.sender.try_send_request(request);
+        let Some(answer) = in_time(
+            answer,
+            target.settings.response_timeout,
+            progress.as_deref(),
+        )
+        .await
+        else {
+            return Err(ForwardError::Timeout);
+        };
+        let mut error = match answer {
+            Ok(response) => return Ok(accept(response, lease, pool, progress)),
+            Err(error) => error,
+        };
+        // A request that comes back was not written at all; else only one that may happen twice is repeated.
+        request = match error.take_message().or(spare) {
+            Some(request) if lease.reused => request,
+            _ => return Err(ForwardError::Broken(error.into_error())),
+        };
+        metrics.node_retries.inc();
+        lease = pool.open(target).await?;
+    }
+}
+
+/// Waits for the head, or `None` after `limit` without one. A body on its way gives Node more time.
+async fn in_time<F: Future>(
+    answer: F,
+    limit: Duration,
+    progress: Option<&Progress>,
+) -> Option<F::Output> {
+    let mut answer = std::pin::pin!(answer);
+    loop {
+        let sent = progress.map(Progress::bytes);
+        match timeout(limit, &mut answer).await {
+            Ok(answer) => return Some(answer),
+            Err(_) if progress.map(Progress::bytes) != sent => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+fn is_repeatable(request: &Request<RequestBody>) -> bool {
+    matches!(request.body(), RequestBody::Empty)
+        && matches!(
+            *request.method(),
+            Method::GET
+                | Method::HEAD
+                | Method::OPTIONS
+                | Method::TRACE
+                | Method::PUT
+                | Method::DELETE
+        )
+}
+
+fn copy_of(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
+    copy
+}
+
+fn accept(
+    response: Response<Incoming>,
+    lease: Lease,
+    pool: &Arc<Pool>,
+    progress: Option<Arc<Progress>>,
+) -> Response<NodeBody> {
+    let hint = keep_alive_hint(response.headers());
+    // After a 101 the connection is no longer HTTP; it must not come back into the pool.
+    let lease = (response.status() != StatusCode::SWITCHING_PROTOCOLS).then_some(lease);
+    response.map(|body| NodeBody {
+        body,
+        lease,
+        pool: Arc::clone(pool),
+        hint,
+        progress,
+    })
+}
+
+/// Node's idle time, from `Keep-Alive: timeout=5`.
+fn keep_alive_hint(headers: &http::HeaderMap) -> Option<Duration> {
+    let value = headers.get("keep-alive")?.to_str().ok()?;
+    let seconds = value
+        .split(',')
+        .find_map(|part| part.trim().strip_prefix("timeout="))?;
+    seconds.parse().ok().map(Duration::from_secs)
+}
+
+fn observe_informational(
+    request: &mut Request<RequestBody>,
+    metrics: &Arc<Metrics>,
+    go_ahead: Option<Arc<Notify>>,
+) {
+    let metrics = Arc::clone(metrics);
+    hyper::ext::on_informational(request, move |response| {
+        match (response.status(), &go_ahead) {
+            (StatusCode::CONTINUE, Some(go_ahead)) => go_ahead.notify_one(),
+            (StatusCode::CONTINUE, None) => {}
+            _ => metrics.informational.inc(),
+        }
+    });
+}
+
+/// One request that waits for the head of an answer.
+struct Waiting<'m>(&'m Metrics);
+
+impl<'m> Waiting<'m> {
+    fn enter(metrics: &'m Metrics, most: usize) -> Result<Self, ForwardError> {
+        metrics.node_waiting.inc();
+        let waiting = Self(metrics);
+        if metrics.node_waiting.get() > i64::try_from(most).unwrap_or(i64::MAX) {
+            return Err(ForwardError::TooManyWaiting);
+        }
+        Ok(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.node_waiting.dec();
+    }
+}
+
+/// How far the body of a request has got.
+#[derive(Debug, Default)]
+struct Progress {
+    bytes: AtomicU64,
+    finished: AtomicBool,
+}
+
+impl Progress {
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// The body of a request on its way to Node.
+pub(crate) enum RequestBody {
+    /// None.
+    Empty,
+    /// Streamed as the client sends it.
+    Streamed(Box<StreamedBody>),
+}
+
+/// A body that comes from the client.
+pub(crate) struct StreamedBody {
+    body: UnsyncBoxBody<Bytes, BoxError>,
+    /// Resolves when the body may be read: the client waits for `100 Continue`, and only Node may say it.
+    gate: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    expects_continue: bool,
+    progress: Arc<Progress>,
+}
+
+impl RequestBody {
+    /// Passes `body` on. With `expects_continue` it is not read before Node asks for it.
+    pub(crate) fn streamed<B>(body: B, expects_continue: bool) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let body = body.map_err(Into::into).boxed_unsync();
+        Self::Streamed(Box::new(StreamedBody {
+            body,
+            gate: None,
+            expects_continue,
+            progress: Arc::default(),
+        }))
+    }
+
+    fn progress(&self) -> Option<Arc<Progress>> {
+        match self {
+            Self::Empty => None,
+            Self::Streamed(streamed) => Some(Arc::clone(&streamed.progress)),
+        }
+    }
+
+    fn hold_until_continue(&mut self) -> Option<Arc<Notify>> {
+        let Self::Streamed(streamed) = self else {
+            return None;
+        };
+        if !streamed.expects_continue {
+            return None;
+        }
+        let go_ahead = Arc::new(Notify::new());
+        let notified = Arc::clone(&go_ahead);
+        streamed.gate = Some(Box::pin(async move {
+            let _ = timeout(CONTINUE_TIMEOUT, notified.notified()).await;
+        }));
+        Some(go_ahead)
+    }
+}
+
+impl std::fmt::Debug for RequestBody {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Empty => "Empty",
+            Self::Streamed(_) => "Streamed",
+        })
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Self::Streamed(streamed) = self.get_mut() else {
+            return Poll::Ready(None);
+        };
+        if let Some(gate) = &mut streamed.gate {
+            ready!(gate.as_mut().poll(context));
+            streamed.gate = None;
+        }
+        let frame = ready!(Pin::new(&mut streamed.body).poll_frame(context));
+        match &frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(1, |data| data.len() as u64);
+                streamed.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+            }
+            Some(Err(_)) => {}
+            None => streamed.progress.finished.store(true, Ordering::Relaxed),
+        }
+        if streamed.body.is_end_stream() {
+            streamed.progress.finished.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Streamed(streamed) => streamed.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Streamed(streamed) => streamed.body.size_hint(),
+        }
+    }
+}
+
+/// The body of Node's answer. Read to its end, it gives its connection back to the pool; dropped before, it closes it.
+#[derive(Debug)]
+pub(crate) struct NodeBody {
+    body: Incoming,
+    lease: Option<Lease>,
+    pool: Arc<Pool>,
+    hint: Option<Duration>,
+    progress: Option<Arc<Progress>>,
+}
+
+impl NodeBody {
+    fn release(&mut self) {
+        let Some(lease) = self.lease.take() else {
+            return;
+        };
+        // After an early answer the rest of the request may still be on its way, and would delay the next one.
+        let sent = self
+            .progress
+            .as_ref()
+            .is_none_or(|progress| progress.finished.load(Ordering::Relaxed));
+        if sent && self.body.is_end_stream() {
+            self.pool.put(lease, self.hint);
+        }
+    }
+}
+
+impl Drop for NodeBody {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl Body for NodeBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if self.body.is_end_stream() {
+            self.release();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,149 @@
+//! Idle connections to Node, one pool for each thread that accepts clients, so that nothing is shared between them.
+//! The most recently used connection goes first; one that Node is about to close is not used again.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use prometheus::IntGauge;
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::metrics::Metrics;
+use crate::upstream::Target;
+use crate::upstream::connect::{ConnectError, connect};
+use crate::upstream::forward::RequestBody;
+
+/// Node closes a connection that was idle for 5 s (`server.keepAliveTimeout`) and says so in `Keep-Alive`; the proxy
+/// lets go of it one second earlier, since a request on its way to a closing connection may be lost.
+const DEFAULT_IDLE: Duration = Duration::from_secs(4);
+const MARGIN: Duration = Duration::from_secs(1);
+/// An idle connection costs Node memory, whatever it says.
+const LONGEST_IDLE: Duration = Duration::from_secs(60);
+/// Idle connections that one thread keeps.
+const MOST_IDLE: usize = 512;
+
+/// Idle connections of one accepting thread.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    idle: Mutex<Vec<Idle>>,
+    idle_gauge: IntGauge,
+    open_gauge: IntGauge,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    target: Arc<Target>,
+    until: Instant,
+}
+
+/// A connection in use.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) sender: SendRequest<RequestBody>,
+    pub(super) target: Arc<Target>,
+    /// It has answered before, so Node may have closed it meanwhile.
+    pub(super) reused: bool,
+}
+
+impl Pool {
+    /// An empty pool.
+    #[must_use]
+    pub(crate) fn new(metrics: &Metrics) -> Arc<Self> {
+        Arc::new(Self {
+            idle: Mutex::default(),
+            idle_gauge: metrics.node_connections.with_label_values(&["idle"]),
+            open_gauge: metrics.node_connections.with_label_values(&["open"]),
+        })
+    }
+
+    /// An idle connection that is still open, if there is one.
+    pub(super) async fn checkout(&self, target: &Arc<Target>) -> Option<Lease> {
+        loop {
+            let Idle {
+                mut sender,
+                until,
+                target: of,
+                ..
+            } = self.pop()?;
+            if until > Instant::now() && Arc::ptr_eq(&of, target) && sender.ready().await.is_ok() {
+                return Some(Lease {
+                    sender,
+                    target: of,
+                    reused: true,
+                });
+            }
+        }
+    }
+
+    fn pop(&self) -> Option<Idle> {
+        let idle = self.lock().pop()?;
+        self.idle_gauge.dec();
+        Some(idle)
+    }
+
+    /// A new connection; its driving task ends with it.
+    pub(super) async fn open(&self, target: &Arc<Target>) -> Result<Lease, ConnectError> {
+        let stream = connect(target).await?;
+        let (sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| ConnectError::Tcp(std::io::Error::other(error)))?;
+        let gauge = self.open_gauge.clone();
+        gauge.inc();
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                debug!(%error, "a connection to node ended");
+            }
+            gauge.dec();
+        });
+        Ok(Lease {
+            sender,
+            target: Arc::clone(target),
+            reused: false,
+        })
+    }
+
+    /// Takes a connection back whose answer was read to its end. `hint` is Node's own idle time.
+    pub(super) fn put(&self, lease: Lease, hint: Option<Duration>) {
+        if lease.sender.is_closed() {
+            return;
+        }
+        let idle = hint.map_or(DEFAULT_IDLE, |hint| {
+            hint.saturating_sub(MARGIN).min(LONGEST_IDLE)
+        });
+        let mut connections = self.lock();
+        if connections.len() < MOST_IDLE {
+            connections.push(Idle {
+                sender: lease.sender,
+                target: lease.target,
+                until: Instant::now() + idle,
+            });
+            self.idle_gauge.inc();
+        }
+    }
+
+    /// Drops what has been idle for too long; ends when the pool is gone.
+    pub(crate) async fn expire(self: Arc<Self>) {
+        let pool = Arc::downgrade(&self);
+        drop(self);
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            second.tick().await;
+            let Some(pool) = pool.upgrade() else { return };
+            let now = Instant::now();
+            let mut connections = pool.lock();
+            let before = connections.len();
+            connections.retain(|idle| idle.until > now && !idle.sender.is_closed());
+            pool.idle_gauge
+                .sub(i64::try_from(before - connections.len()).unwrap_or(0));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,27 @@
+//! What every test needs: a proxy, a Node made of Rust, clients that see raw bytes, and patience with a limit.
+
+pub mod certs;
+pub mod client;
+pub mod node;
+pub mod proxy;
+
+use std::time::Duration;
+
+pub use client::Answer;
+pub use node::TestNode;
+pub use proxy::TestProxy;
+
+/// How long anything may take that should happen at once.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks again until `check` holds, for as long as `PATIENCE`.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut check: impl FnMut() -> F) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !check().await {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "not within {PATIENCE:?}: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,209 @@
+//! A proxy of its own for each test: a folder with its routes.toml and certificates, ports that nobody else has.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::extract::Path;
+use rustls::ClientConfig;
+use strangler::server::{Server, Stop};
+use strangler::{App, Decline, NativeApp, Settings, SettingsError};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use super::certs::Ca;
+use super::client::{Answer, Client, request};
+use super::eventually;
+
+/// The native application of the tests.
+pub const TEST_APP: App = App {
+    name: "test",
+    build: test_app,
+};
+
+fn test_app(_settings: &Settings) -> Result<NativeApp, SettingsError> {
+    Ok(NativeApp::new()
+        .get("/hello", async || "native:hello")
+        .get("/item/{id}", async |Path(id): Path<String>| {
+            format!("native:{id}")
+        })
+        .get("/files/{*rest}", async |Path(rest): Path<String>| {
+            format!("native:{rest}")
+        })
+        .get("/declines", async || Decline)
+        .post("/declines", async |_body: String| Decline)
+        .get("/fails", async || http::StatusCode::INTERNAL_SERVER_ERROR)
+        .post("/fails", async |_body: String| {
+            http::StatusCode::INTERNAL_SERVER_ERROR
+        })
+        .get("/panics", panics)
+        .post("/panics", panics)
+        .get("/hangs", hangs)
+        .post("/hangs", hangs)
+        .post("/echo", async |body: axum::body::Bytes| body)
+        .get("/breaks", breaks)
+        .get(
+            "/client",
+            async |axum::Extension(client): axum::Extension<strangler::ClientInfo>| {
+                client.address.to_string()
+            },
+        ))
+}
+
+async fn panics() -> &'static str {
+    panic!("on purpose")
+}
+
+async fn hangs() -> &'static str {
+    std::future::pending().await
+}
+
+/// A body that panics after its first piece.
+async fn breaks() -> axum::body::Body {
+    struct Breaks(bool);
+    impl http_body::Body for Breaks {
+        type Data = bytes::Bytes;
+        type Error = std::convert::Infallible;
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+            assert!(!self.0, "on purpose");
+            self.0 = true;
+            std::task::Poll::Ready(Some(Ok(http_body::Frame::data("half".into()))))
+        }
+    }
+    axum::body::Body::new(Breaks(false))
+}
+
+/// A running proxy. Dropped, it ends and its folder is removed.
+pub struct TestProxy {
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    pub folder: TempDir,
+    pub ca: Ca,
+    pub tls: Arc<ClientConfig>,
+    pub stop: Stop,
+    pub running: Option<JoinHandle<()>>,
+}
+
+impl Drop for TestProxy {
+    fn drop(&mut self) {
+        self.stop.abort();
+    }
+}
+
+impl TestProxy {
+    /// In front of `node_url`, with what `rules` adds to the file: further tables and rules.
+    pub async fn new(node_url: &str, rules: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = Ca::new();
+        let path = |name| folder.path().join(name);
+        ca.leaf()
+            .write(&path("server.pem"), &path("server-key.pem"));
+        fs::write(path("routes.toml"), routes(node_url, rules)).unwrap();
+        Self::start(folder, ca).await
+    }
+
+    /// With a folder that has its files.
+    pub async fn start(folder: TempDir, ca: Ca) -> Self {
+        let server = Server::bind(&folder.path().join("routes.toml"), &[TEST_APP]);
+        let server = server.unwrap_or_else(|error| panic!("{error:?}"));
+        let (address, admin) = (server.address().unwrap(), server.admin_address().unwrap());
+        let stop = server.stop();
+        let running = tokio::spawn(async move { server.run().await.unwrap() });
+        let tls = ca.client_config(&["http/1.1"]);
+        Self {
+            address,
+            admin,
+            folder,
+            ca,
+            tls,
+            stop,
+            running: Some(running),
+        }
+    }
+
+    pub fn routes(&self) -> PathBuf {
+        self.folder.path().join("routes.toml")
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::connect(self.address, &self.tls).await
+    }
+
+    /// On a connection of its own.
+    pub async fn get(&self, target: &str) -> Answer {
+        self.send("GET", target, "").await
+    }
+
+    pub async fn send(&self, method: &str, target: &str, body: impl Into<bytes::Bytes>) -> Answer {
+        self.client()
+            .await
+            .send(request(method, target, body))
+            .await
+            .unwrap()
+    }
+
+    /// What the admin port says to a GET.
+    pub async fn admin(&self, path: &str) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = tokio::net::TcpStream::connect(self.admin).await.unwrap();
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.admin
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+            .split_once("\r\n\r\n")
+            .map(|(_, body)| body.to_owned())
+            .unwrap_or_default()
+    }
+
+    pub async fn table(&self) -> serde_json::Value {
+        serde_json::from_str(&self.admin("/api/table").await).unwrap()
+    }
+
+    /// The value of one metric line, 0 where it has not been counted yet.
+    pub async fn metric(&self, line: &str) -> f64 {
+        let metrics = self.admin("/metrics").await;
+        let value = metrics.lines().find_map(|own| own.strip_prefix(line));
+        value.map_or(0.0, |value| value.trim().parse().unwrap())
+    }
+
+    /// Replaces the rules in place and waits until they are in force.
+    pub async fn edit(&self, node_url: &str, rules: &str) {
+        let before = self.table().await["generation"].as_u64().unwrap();
+        fs::write(self.routes(), routes(node_url, rules)).unwrap();
+        eventually("the new table is in force", || async {
+            self.table().await["generation"].as_u64().unwrap() > before
+        })
+        .await;
+    }
+}
+
+/// A routes.toml on free ports.
+pub fn routes(node_url: &str, rules: &str) -> String {
+    format!(
+        r#"[server]
+listen = "127.0.0.1:0"
+cert = "server.pem"
+key = "server-key.pem"
+side_header = true
+drain = "5s"
+
+[admin]
+listen = "127.0.0.1:0"
+
+[native]
+app = "test"
+
+[node]
+url = "{node_url}"
+{rules}
+"#
+    )
+}
