@@ -56,7 +56,9 @@ pub(crate) async fn serve(listener: TcpListener, view: View) {
 
 /// DNS rebinding gives a page of `evil.example` a way to this port, but not a loopback `Host`.
 async fn refuse_strangers(request: Request, next: Next) -> Response {
-    match stranger(request.headers()) {
+    // A target in absolute form would be another name for this port.
+    let named = request.uri().authority().map(|_| "the target names a host");
+    match named.or_else(|| stranger(request.headers())) {
         Some(reason) => (
             StatusCode::FORBIDDEN,
             Json(json!({ "code": "forbidden", "message": reason })),
@@ -67,8 +69,9 @@ async fn refuse_strangers(request: Request, next: Next) -> Response {
 }
 
 fn stranger(headers: &HeaderMap) -> Option<&'static str> {
-    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else {
-        return Some("the Host is missing");
+    let mut hosts = headers.get_all(HOST).iter();
+    let (Some(Ok(host)), None) = (hosts.next().map(http::HeaderValue::to_str), hosts.next()) else {
+        return Some("there is not exactly one Host");
     };
     if !is_loopback(host) {
         return Some("the Host is not a loopback name");
@@ -95,6 +98,9 @@ fn is_loopback(host: &str) -> bool {
     else {
         return false;
     };
+    if host.contains('@') {
+        return false;
+    }
     let name = uri
         .host()
         .unwrap_or_default()

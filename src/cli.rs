@@ -33,7 +33,7 @@ enum Command {
         /// The rules.
         #[arg(long, default_value = "routes.toml", value_name = "FILE")]
         routes: PathBuf,
-        /// The form of the log on standard error; RUST_LOG filters it.
+        /// The form of the log on standard error; `RUST_LOG` filters it.
         #[arg(long, value_enum, default_value_t)]
         log: LogFormat,
     },

@@ -176,7 +176,6 @@ impl<S> NativeApp<S> {
 
 impl NativeApp {
     /// The plain router, as one would deploy it alone once Node is gone.
-    #[must_use]
     pub fn into_router(self) -> Router {
         self.router
     }

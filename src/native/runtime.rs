@@ -205,7 +205,7 @@ impl HttpBody for NativeBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Stream(_, size) => size.clone(),
+            Source::Stream(_, size) => *size,
         }
     }
 }

@@ -362,6 +362,10 @@ fn check_target(parts: &mut Parts) -> Result<HeaderValue, Refusal> {
         .authority()
         .map(|authority| authority.as_str().to_owned());
     if let Some(authority) = &authority {
+        // A target that is a host alone is for CONNECT (RFC 9112 §3.2.3).
+        if parts.uri.scheme().is_none() {
+            return Err(Refusal::BadHost);
+        }
         // HTTP/2 names the host in `:authority`, HTTP/1.1 may in the target (RFC 9112 §3.2.2); two names are one too many.
         let named = HeaderValue::from_str(authority).map_err(|_| Refusal::BadHost)?;
         match parts.headers.get(HOST) {

@@ -60,27 +60,35 @@ pub enum CertificateError {
 
 /// The certificate that new handshakes get.
 #[derive(Debug)]
-pub(super) struct Certificates(ArcSwap<CertifiedKey>);
+pub(super) struct Certificates {
+    current: ArcSwap<CertifiedKey>,
+    /// What the files looked like before they were first read.
+    first: Files,
+}
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        Some(self.current.load_full())
     }
 }
 
 impl Certificates {
     /// At the start an out-of-date certificate is used: clients that do not check must not be locked out.
     pub(super) fn load(cert: &Path, key: &Path) -> Result<Arc<Self>, CertificateError> {
+        let first = Files::at(cert, key);
         let pair = read(cert, key)?;
         if let Err(error) = check_date(cert, &pair) {
             error!(%error, "clients that check certificates will refuse this one");
         }
-        Ok(Arc::new(Self(ArcSwap::from_pointee(pair))))
+        Ok(Arc::new(Self {
+            current: ArcSwap::from_pointee(pair),
+            first,
+        }))
     }
 
     /// Exchanges the certificate when its files change, and keeps the old one where the new files are no good.
     pub(super) async fn follow(self: Arc<Self>, live: Arc<Live>, metrics: Arc<Metrics>) {
-        let mut seen = Files::of(&live);
+        let mut seen = self.first.clone();
         let mut suspect: Option<Files> = None;
         let mut reported: Option<Files> = None;
         let mut tick = interval(POLL);
@@ -95,7 +103,7 @@ impl Certificates {
                 .and_then(|pair| check_date(&files.cert, &pair).map(|()| pair));
             match loaded {
                 Ok(pair) => {
-                    self.0.store(Arc::new(pair));
+                    self.current.store(Arc::new(pair));
                     metrics.certificates.with_label_values(&["ok"]).inc();
                     info!(cert = %files.cert.display(), "new certificate in use");
                     (seen, suspect, reported) = (files, None, None);
@@ -113,7 +121,7 @@ impl Certificates {
 }
 
 /// What the files look like from outside.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Files {
     cert: PathBuf,
     key: PathBuf,
@@ -121,17 +129,21 @@ struct Files {
 }
 
 impl Files {
+    /// Of the table in force.
     fn of(live: &Live) -> Self {
         let snapshot = live.load();
         let server = &snapshot.table.config().server;
-        let marks = [&server.cert, &server.key].map(|path| {
-            fs::metadata(path)
-                .ok()
-                .map(|file| (file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
+        Self::at(&server.cert, &server.key)
+    }
+
+    fn at(cert: &Path, key: &Path) -> Self {
+        let marks = [cert, key].map(|path| {
+            let file = fs::metadata(path).ok()?;
+            Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
         });
         Self {
-            cert: server.cert.clone(),
-            key: server.key.clone(),
+            cert: cert.to_owned(),
+            key: key.to_owned(),
             marks,
         }
     }

@@ -2,18 +2,23 @@
 //! not taken. One timer for a connection; what happens on it is noted in a few atomic counters.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::config::Limits;
 
 /// The rate of a slow client is measured over this long. Two windows stay under 30 s.
 const WINDOW: Duration = Duration::from_secs(14);
+
+/// How long a client may go on sending after our end is closed.
+const LINGER: Duration = Duration::from_secs(2);
+const SCRAP: usize = 4096;
 
 /// What a client is doing, noted by the connection, its bodies and its stream.
 #[derive(Debug)]
@@ -139,11 +144,17 @@ impl ClientState {
 pub(super) struct WatchedStream<S> {
     stream: S,
     state: std::sync::Arc<ClientState>,
+    /// Until when to read on after our end is closed.
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> WatchedStream<S> {
     pub(super) fn new(stream: S, state: std::sync::Arc<ClientState>) -> Self {
-        Self { stream, state }
+        Self {
+            stream,
+            state,
+            linger: None,
+        }
     }
 
     fn note_write(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -183,7 +194,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -216,8 +227,27 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
         flushed
     }
 
+    /// Closes our end, then reads what the client is still sending: a socket that is closed with unread bytes is reset,
+    /// and the reset may overtake the answer (RFC 9112 §9.6).
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+            self.linger = Some(Box::pin(sleep(LINGER)));
+        }
+        let Self { stream, linger, .. } = &mut *self;
+        let mut scrap = [MaybeUninit::uninit(); SCRAP];
+        loop {
+            let mut scrap = ReadBuf::uninit(&mut scrap);
+            match Pin::new(&mut *stream).poll_read(context, &mut scrap) {
+                Poll::Ready(Ok(())) if !scrap.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => break,
+            }
+        }
+        linger
+            .as_mut()
+            .map_or(Poll::Ready(()), |linger| linger.as_mut().poll(context))
+            .map(Ok)
     }
 }
 

@@ -1,1 +1,441 @@
-//! stub
+//! Starting, stopping, and being replaced: the program itself, as an operator runs it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::support::certs::Ca;
+use crate::support::client::{connect, request};
+use crate::support::node::read_head;
+use crate::support::{Client, PATIENCE, TestNode, TestProxy};
+
+fn strangler() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strangler"));
+    command
+        .kill_on_drop(true)
+        .stdin(Stdio::null())
+        .env_remove("RUST_LOG");
+    command
+}
+
+async fn output(arguments: &[&str], folder: &Path) -> (bool, String, String) {
+    let output = strangler()
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.success(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[tokio::test]
+async fn the_shipped_file_is_good() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (good, rules, warnings) = output(&["check"], root).await;
+    assert!(good && warnings.is_empty(), "{warnings}");
+    assert!(rules.contains("routes.toml: 2 rules, no error"), "{rules}");
+    let (good, line, _) = output(&["explain", "GET", "/API/ic_log/?x=1"], root).await;
+    assert!(
+        good && line.starts_with("logs  GET /api/ic_log  node"),
+        "{line}"
+    );
+}
+
+#[tokio::test]
+async fn check_says_what_is_wrong_and_what_a_change_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let good = fs::read_to_string(root.join("routes.toml")).unwrap();
+    let flipped = good.replacen("to = \"node\" }", "to = \"native 5%\" }", 1);
+    fs::write(folder.path().join("old.toml"), &good).unwrap();
+    fs::write(folder.path().join("new.toml"), flipped).unwrap();
+    fs::write(
+        folder.path().join("bad.toml"),
+        good.replacen("to = \"node\" }", "to = \"nod\" }", 1),
+    )
+    .unwrap();
+    let (good, change, _) = output(&["check", "old.toml", "new.toml"], folder.path()).await;
+    assert!(good && change == "logs: node → native 5%\n", "{change}");
+    let (good, _, error) = output(&["check", "bad.toml"], folder.path()).await;
+    assert!(
+        !good && error.contains("error[unknown-side]") && error.contains("bad.toml:"),
+        "{error}"
+    );
+    let (good, _, error) = output(&["check", "nothing.toml"], folder.path()).await;
+    assert!(!good && error.contains("error[not-found]"), "{error}");
+}
+
+#[tokio::test]
+async fn explain_answers_as_the_proxy_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = fs::read_to_string(root.join("routes.toml"))
+        .unwrap()
+        .replace("to = \"node\"", "to = \"native\"");
+    fs::write(folder.path().join("routes.toml"), file).unwrap();
+    let (good, lines, _) = output(&["explain", "GET", "/api/driver/7"], folder.path()).await;
+    assert!(good, "{lines}");
+    assert!(
+        lines.starts_with("drivers  GET /api/driver/{id}  native   routes.toml:"),
+        "{lines}"
+    );
+    assert!(
+        lines.contains("Node answers if native declines, fails or takes 2s"),
+        "{lines}"
+    );
+    let (_, lines, _) = output(&["explain", "GET", "/socket.io/?EIO=4"], folder.path()).await;
+    assert!(
+        lines.contains("readers") && lines.contains("node"),
+        "{lines}"
+    );
+    let (_, lines, _) = output(
+        &["explain", "GET", "/", "--header", "cookie: a=1"],
+        folder.path(),
+    )
+    .await;
+    assert!(lines.starts_with("(rest)  node"), "{lines}");
+}
+
+#[tokio::test]
+async fn certs_makes_a_chain_that_clients_accept_and_keeps_its_ca() {
+    let folder = tempfile::tempdir().unwrap();
+    let (good, said, error) = output(
+        &["certs", "--dir", "c", "localhost", "127.0.0.1"],
+        folder.path(),
+    )
+    .await;
+    assert!(good && said.contains("with a new CA"), "{said}{error}");
+    let ca = fs::read(folder.path().join("c/ca.pem")).unwrap();
+    let (good, said, _) = output(&["certs", "--dir", "c"], folder.path()).await;
+    assert!(
+        good && said.contains("signed by the CA that was there"),
+        "{said}"
+    );
+    assert_eq!(ca, fs::read(folder.path().join("c/ca.pem")).unwrap());
+    let verified = Command::new("openssl")
+        .args([
+            "verify",
+            "-CAfile",
+            "c/ca.pem",
+            "-verify_hostname",
+            "localhost",
+            "c/server.pem",
+        ])
+        .current_dir(folder.path())
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        verified.status.success(),
+        "{}",
+        String::from_utf8_lossy(&verified.stderr)
+    );
+}
+
+/// A running `strangler serve` with its log.
+struct Program {
+    child: Child,
+    address: std::net::SocketAddr,
+    log: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
+}
+
+impl Program {
+    async fn start(routes: &Path) -> Self {
+        let mut command = strangler();
+        command
+            .arg("serve")
+            .arg("--routes")
+            .arg(routes)
+            .args(["--log", "json"])
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let ready = wait_for(&mut log, "ready").await;
+        let address = ready["listen"].as_str().unwrap().parse().unwrap();
+        Self {
+            child,
+            address,
+            log,
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(
+            std::process::Command::new("kill")
+                .args([name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+}
+
+async fn wait_for(
+    log: &mut tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
+    message: &str,
+) -> serde_json::Value {
+    let found = timeout(PATIENCE, async {
+        let mut seen = Vec::new();
+        while let Some(line) = log.next_line().await.unwrap() {
+            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if value["message"]
+                .as_str()
+                .is_some_and(|own| own.contains(message))
+            {
+                return value;
+            }
+            seen.push(line);
+        }
+        panic!("the log ended without `{message}`: {seen:#?}");
+    });
+    found
+        .await
+        .unwrap_or_else(|_| panic!("`{message}` did not come"))
+}
+
+/// A folder with certificates and a routes.toml on a port that stays the same over restarts.
+fn folder(ca: &Ca, node: &str, more: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name| folder.path().join(name);
+    ca.leaf()
+        .write(&path("server.pem"), &path("server-key.pem"));
+    let routes = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\ncert = \"server.pem\"\nkey = \"server-key.pem\"\ndrain = \"5s\"\n\
+         [node]\nurl = \"{node}\"\n{more}\n"
+    );
+    fs::write(path("routes.toml"), routes).unwrap();
+    let routes = path("routes.toml");
+    (folder, routes)
+}
+
+#[tokio::test]
+async fn sigterm_finishes_what_runs_and_exits_with_0() {
+    let node = TestNode::raw(|mut stream| async move {
+        if read_head(&mut stream).await.is_some() {
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+                .await
+                .unwrap();
+            let mut rest = [0; 4];
+            stream.read_exact(&mut rest).await.unwrap();
+            stream.write_all(&rest).await.unwrap();
+        }
+    })
+    .await;
+    let ca = Ca::new();
+    let (_folder, routes) = folder(&ca, &node.url(), "");
+    let mut program = Program::start(&routes).await;
+    let tls = ca.client_config(&["http/1.1"]);
+    let mut stream = connect(program.address, &tls).await.unwrap();
+    stream
+        .write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
+        .await
+        .unwrap();
+    read_head(&mut stream).await.unwrap();
+    program.signal("-TERM");
+    wait_for(&mut program.log, "draining").await;
+    stream.write_all(b"rest").await.unwrap();
+    let mut body = [0; 8];
+    stream.read_exact(&mut body).await.unwrap();
+    assert_eq!(&body, b"halfrest");
+    let status = timeout(PATIENCE, program.child.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+    assert!(connect(program.address, &tls).await.is_err());
+}
+
+#[tokio::test]
+async fn a_second_sigterm_ends_at_once() {
+    let node = TestNode::raw(|stream| async move {
+        let _open = stream;
+        std::future::pending().await
+    })
+    .await;
+    let ca = Ca::new();
+    let (_folder, routes) = folder(&ca, &node.url(), "");
+    let mut program = Program::start(&routes).await;
+    let mut stream = connect(program.address, &ca.client_config(&["http/1.1"]))
+        .await
+        .unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    stream.flush().await.unwrap();
+    program.signal("-TERM");
+    wait_for(&mut program.log, "draining").await;
+    program.signal("-TERM");
+    let status = timeout(Duration::from_secs(3), program.child.wait())
+        .await
+        .expect("well before the drain's 5 s");
+    assert_eq!(status.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn in_a_drain_kept_connections_get_their_answer_and_a_goodbye() {
+    let node = TestNode::echo().await;
+    let mut proxy = TestProxy::new(&node.url(), "").await;
+    let mut client = proxy.client().await;
+    assert_eq!(client.get("/a").await.unwrap().header("connection"), None);
+    proxy.stop.drain();
+    let last = client.get("/b").await.unwrap();
+    assert_eq!(
+        (last.text().as_str(), last.header("connection")),
+        ("node:/b", Some("close"))
+    );
+    timeout(PATIENCE, &mut proxy.running)
+        .await
+        .expect("the proxy ends")
+        .unwrap();
+}
+
+#[tokio::test]
+async fn sigusr2_hands_the_port_over_without_a_refused_connection() {
+    let node = TestNode::echo().await;
+    let ca = Ca::new();
+    let (_folder, routes) = folder(&ca, &node.url(), "");
+    // A successor finds its socket by address, so the port must be in the file.
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let file = fs::read_to_string(&routes)
+        .unwrap()
+        .replace("127.0.0.1:0", &free.to_string());
+    fs::write(&routes, file).unwrap();
+    let mut program = Program::start(&routes).await;
+    let tls = ca.client_config(&["http/1.1"]);
+    let mut kept = Client::connect(free, &tls).await;
+    kept.get("/before").await.unwrap();
+    program.signal("-USR2");
+    let successor = wait_for(&mut program.log, "started a successor").await["pid"]
+        .as_u64()
+        .unwrap();
+    let mut answered = 0;
+    let ended = async {
+        loop {
+            // Each on a new connection, some to the old process and some to the new one.
+            let answer = Client::connect(free, &tls)
+                .await
+                .send(request("GET", "/x", ""))
+                .await
+                .unwrap();
+            assert_eq!(answer.text(), "node:/x");
+            answered += 1;
+            if program.child.try_wait().unwrap().is_some() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, ended)
+        .await
+        .expect("the predecessor ends");
+    assert!(answered > 1);
+    let answer = Client::connect(free, &tls)
+        .await
+        .get("/after")
+        .await
+        .unwrap();
+    assert_eq!(answer.text(), "node:/after");
+    assert!(
+        std::process::Command::new("kill")
+            .arg(successor.to_string())
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+#[tokio::test]
+async fn a_bad_start_is_one_clear_line() {
+    let ca = Ca::new();
+    let (folder, routes) = folder(&ca, "http://127.0.0.1:9", "");
+    let start = async |routes: &Path| {
+        let arguments = ["serve", "--routes", routes.to_str().unwrap()];
+        let (good, _, error) = output(&arguments, folder.path()).await;
+        assert!(!good);
+        error
+    };
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = busy.local_addr().unwrap().to_string();
+    let good = fs::read_to_string(&routes).unwrap();
+    fs::write(&routes, good.replace("127.0.0.1:0", &address)).unwrap();
+    let error = start(&routes).await;
+    assert!(
+        error.contains(&format!("cannot listen on {address}")) && error.trim().lines().count() == 1,
+        "{error}"
+    );
+    fs::write(&routes, good.replace("server.pem", "nowhere.pem")).unwrap();
+    let error = start(&routes).await;
+    assert!(
+        error.contains("nowhere.pem") && error.trim().lines().count() == 1,
+        "{error}"
+    );
+    fs::write(&routes, good.replace("url =", "ulr =")).unwrap();
+    let error = start(&routes).await;
+    assert!(
+        error.contains("error[unknown-key]") && error.contains("the proxy does not start"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn node_is_started_kept_running_and_ended() {
+    let ca = Ca::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let (folder, routes) = folder(
+        &ca,
+        &format!("http://127.0.0.1:{free}"),
+        r#"command = ["node", "server.js"]"#,
+    );
+    let server = "const http = require('http');
+        process.on('SIGTERM', () => { console.log('goodbye'); process.exit(0); });
+        http.createServer((request, response) => {
+            if (request.url === '/exit') process.exit(3);
+            response.end(String(process.pid));
+        }).listen(process.env.PORT, '127.0.0.1', () => console.log('up'));";
+    fs::write(folder.path().join("server.js"), server).unwrap();
+    let mut program = Program::start(&routes).await;
+    let tls = ca.client_config(&["http/1.1"]);
+    let ask = async |target: &str| {
+        Client::connect(program.address, &tls)
+            .await
+            .get(target)
+            .await
+            .unwrap()
+    };
+    wait_for(&mut program.log, "up").await;
+    let first = ask("/").await.text();
+    ask("/exit").await;
+    wait_for(&mut program.log, "node ended").await;
+    wait_for(&mut program.log, "up").await;
+    let second = ask("/").await.text();
+    assert!(
+        second.parse::<u32>().is_ok() && first != second,
+        "{first} {second}"
+    );
+    program.signal("-TERM");
+    wait_for(&mut program.log, "goodbye").await;
+    let status = timeout(PATIENCE, program.child.wait())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+}

@@ -1,10 +1,17 @@
 //! The integration tests: real servers on loopback, real Node where an oracle decides.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop where it is"
+)]
+#![expect(unreachable_pub, reason = "nobody else can reach into a test binary")]
+
 mod support;
 
 mod admin_port;
 mod config_fixtures;
 mod forwarding;
+mod layout;
 mod life_cycle;
 mod native_side;
 mod node_away;

@@ -1,1 +1,293 @@
-//! stub
+//! What native answers, and when Node does instead.
+
+use std::collections::HashSet;
+
+use crate::support::client::{http2, request};
+use crate::support::{TestNode, TestProxy};
+use http_body_util::{BodyExt, Full};
+
+const RULES: &str = r#"
+[defaults]
+timeout = "300ms"
+breaker = false
+
+[rule]
+hello = { http = ["GET /hello"], to = "native" }
+items = { http = ["/item/{id}"], to = "native" }
+files = { http = ["GET /files/{*rest}"], to = "native" }
+declines = { http = ["/declines"], to = "native" }
+fails = { http = ["/fails"], to = "native" }
+panics = { http = ["/panics"], to = "native" }
+hangs = { http = ["/hangs"], to = "native" }
+breaks = { http = ["GET /breaks"], to = "native" }
+echo = { http = ["POST /echo"], to = "native" }
+"#;
+
+#[tokio::test]
+async fn native_answers_its_paths_and_node_the_rest() {
+    let node = TestNode::echo().await;
+    let proxy = TestProxy::new(&node.url(), RULES).await;
+    for (target, side, text) in [
+        ("/hello", "native", "native:hello"),
+        ("/HELLO/", "native", "native:hello"),
+        ("/hello?x=1", "native", "native:hello"),
+        ("/item/a%2Fb", "native", "native:a/b"),
+        ("/files/a/b/", "native", "native:a/b/"),
+        ("/files", "node", "node:/files"),
+        ("/item/", "node", "node:/item/"),
+        ("/item/%zz", "node", "node:/item/%zz"),
+        ("/hello/more", "node", "node:/hello/more"),
+        ("//hello", "node", "node://hello"),
+    ] {
+        let answer = proxy.get(target).await;
+        assert_eq!(
+            (answer.side(), answer.text().as_str()),
+            (side, text),
+            "{target}"
+        );
+    }
+    let head = proxy.send("HEAD", "/hello", "").await;
+    assert_eq!(
+        (head.side(), head.body.len(), head.header("content-length")),
+        ("native", 0, Some("12"))
+    );
+    for method in ["OPTIONS", "DELETE", "POST"] {
+        assert_eq!(
+            proxy.send(method, "/hello", "").await.side(),
+            "node",
+            "{method}"
+        );
+        assert_eq!(
+            proxy.send(method, "/item/1", "").await.side(),
+            "node",
+            "native has no {method}"
+        );
+    }
+    assert_eq!(
+        proxy
+            .metric(r#"strangler_requests_total{rule="hello",side="native",status="2xx"}"#)
+            .await,
+        4.0
+    );
+}
+
+#[tokio::test]
+async fn safe_requests_that_native_cannot_answer_go_to_node() {
+    let node = TestNode::echo().await;
+    let proxy = TestProxy::new(&node.url(), RULES).await;
+    for (target, reason) in [
+        ("/declines", "decline"),
+        ("/fails", "status"),
+        ("/panics", "panic"),
+        ("/hangs", "timeout"),
+    ] {
+        let answer = proxy.get(target).await;
+        assert_eq!(
+            (answer.side(), answer.text()),
+            ("fallback", format!("node:{target}"))
+        );
+        let rule = &target[1..];
+        let line = format!(r#"strangler_fallbacks_total{{reason="{reason}",rule="{rule}"}}"#);
+        assert_eq!(proxy.metric(&line).await, 1.0, "{line}");
+    }
+    assert_eq!(node.seen().len(), 4);
+}
+
+#[tokio::test]
+async fn a_post_that_native_has_begun_is_never_repeated() {
+    let node = TestNode::echo().await;
+    let proxy = TestProxy::new(&node.url(), RULES).await;
+    for (target, status, reason) in [
+        ("/fails", 500, "status"),
+        ("/panics", 500, "panic"),
+        ("/hangs", 504, "timeout"),
+    ] {
+        let answer = proxy.send("POST", target, "body").await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.side()),
+            (status, "native"),
+            "{target}"
+        );
+        let line = format!(
+            r#"strangler_unanswered_total{{reason="{reason}",rule="{}"}}"#,
+            &target[1..]
+        );
+        assert_eq!(proxy.metric(&line).await, 1.0, "{line}");
+    }
+    assert!(node.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_declined_post_reaches_node_with_its_whole_body() {
+    let node = TestNode::answering(|seen| seen.body.len().to_string()).await;
+    let proxy = TestProxy::new(&node.url(), RULES).await;
+    let answer = proxy.send("POST", "/declines", vec![b'x'; 60_000]).await;
+    assert_eq!(
+        (answer.side(), answer.text().as_str()),
+        ("fallback", "60000")
+    );
+    let too_large_to_keep = proxy.send("POST", "/declines", vec![b'x'; 70_000]).await;
+    assert_eq!(too_large_to_keep.status, 502);
+    assert!(
+        too_large_to_keep
+            .text()
+            .contains(r#""code":"native-declined""#),
+        "{}",
+        too_large_to_keep.text()
+    );
+    assert_eq!(node.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn native_gets_bodies_of_any_size() {
+    let node = TestNode::echo().await;
+    let proxy = TestProxy::new(&node.url(), &RULES.replace("300ms", "5s")).await;
+    let body: Vec<u8> = (0..1_000_000_u32).map(|byte| byte as u8).collect();
+    let answer = proxy.send("POST", "/echo", body.clone()).await;
+    assert_eq!(answer.side(), "native");
+    assert!(answer.body == body);
+}
+
+#[tokio::test]
+async fn a_panic_in_the_body_breaks_that_answer_alone() {
+    let node = TestNode::echo().await;
+    let proxy = TestProxy::new(&node.url(), RULES).await;
+    // A cut answer must look cut: no end of the chunks, a stream that is reset.
+    assert!(proxy.client().await.get("/breaks").await.is_err());
+    let mut sender = http2(proxy.address, &proxy.ca.client_config(&["h2"])).await;
+    let ask = |target: &str| {
+        http::Request::get(format!("https://localhost{target}"))
+            .body(Full::default())
+            .unwrap()
+    };
+    let broken = async {
+        let answer = sender.send_request(ask("/breaks")).await?;
+        answer.into_body().collect().await
+    };
+    assert!(broken.await.is_err(), "the stream is reset");
+    let next = sender.send_request(ask("/hello")).await.unwrap();
+    assert_eq!(
+        next.into_body().collect().await.unwrap().to_bytes(),
+        "native:hello"
+    );
+}
+
+#[tokio::test]
+async fn native_only_never_asks_node() {
+    let node = TestNode::echo().await;
+    let rules = RULES.replace(r#"to = "native""#, r#"to = "native only""#);
+    let proxy = TestProxy::new(&node.url(), &rules).await;
+    for (target, status) in [
+        ("/hello", 200),
+        ("/fails", 500),
+        ("/panics", 500),
+        ("/hangs", 504),
+        ("/declines", 502),
+    ] {
+        let answer = proxy.get(target).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.side()),
+            (status, "native"),
+            "{target}"
+        );
+    }
+    assert!(node.seen().is_empty());
+}
+
+#[tokio::test]
+async fn the_breaker_leaves_a_failing_rule_to_node() {
+    let node = TestNode::echo().await;
+    let rules = r#"
+[rule.fails]
+http = ["GET /fails"]
+to = "native"
+breaker = { failures = "50%", requests = 5, window = "10s", probe = "50ms" }
+"#;
+    let proxy = TestProxy::new(&node.url(), rules).await;
+    for _ in 0..8 {
+        assert_eq!(proxy.get("/fails").await.side(), "fallback");
+    }
+    let metric = |reason| format!(r#"strangler_fallbacks_total{{reason="{reason}",rule="fails"}}"#);
+    let (tried, spared) = (
+        proxy.metric(&metric("status")).await,
+        proxy.metric(&metric("breaker")).await,
+    );
+    assert_eq!(tried + spared, 8.0);
+    assert!(
+        tried >= 5.0 && spared >= 1.0,
+        "{tried} tried, {spared} spared"
+    );
+    crate::support::eventually("a probe is let through", || async {
+        let _ = proxy.get("/fails").await;
+        proxy.metric(&metric("status")).await > tried
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_share_is_always_the_same_clients() {
+    let node = TestNode::echo().await;
+    let rules = |share: &str| {
+        format!(
+            r#"
+[rule.hello]
+http = ["GET /hello"]
+sticky = "cookie:id"
+to = "native {share}"
+"#
+        )
+    };
+    let proxy = TestProxy::new(&node.url(), &rules("20%")).await;
+    let natives = async || {
+        let mut client = proxy.client().await;
+        let mut natives = HashSet::new();
+        for id in 0..500 {
+            let mut asked = request("GET", "/hello", "");
+            asked
+                .headers_mut()
+                .insert("cookie", format!("id={id}").parse().unwrap());
+            if client.send(asked).await.unwrap().side() == "native" {
+                natives.insert(id);
+            }
+        }
+        natives
+    };
+    let first = natives().await;
+    assert!(
+        (60..140).contains(&first.len()),
+        "{} of 500 at 20 %",
+        first.len()
+    );
+    assert_eq!(first, natives().await);
+    proxy.edit(&node.url(), &rules("50%")).await;
+    let more = natives().await;
+    assert!(
+        more.is_superset(&first) && (190..310).contains(&more.len()),
+        "{} of 500 at 50 %",
+        more.len()
+    );
+    assert_eq!(
+        proxy.get("/hello").await.side(),
+        "node",
+        "a client without the cookie"
+    );
+}
+
+#[tokio::test]
+async fn force_sends_everything_to_node() {
+    let node = TestNode::echo().await;
+    let proxy = TestProxy::new(&node.url(), RULES).await;
+    let mut client = proxy.client().await;
+    assert_eq!(client.get("/hello").await.unwrap().side(), "native");
+    let file = std::fs::read_to_string(proxy.routes()).unwrap();
+    std::fs::write(proxy.routes(), format!("force = \"node\"\n{file}")).unwrap();
+    crate::support::eventually("new connections see it", || async {
+        proxy.get("/hello").await.side() == "node"
+    })
+    .await;
+    assert_eq!(
+        client.get("/hello").await.unwrap().side(),
+        "node",
+        "and so does the open one"
+    );
+}

@@ -7,7 +7,7 @@ pub mod proxy;
 
 use std::time::Duration;
 
-pub use client::Answer;
+pub use client::{Answer, Client};
 pub use node::TestNode;
 pub use proxy::TestProxy;
 

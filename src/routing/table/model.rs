@@ -97,7 +97,9 @@ fn a_claim(longest: usize) -> impl Strategy<Value = String> {
     (method, segments, rest).prop_map(|(method, segments, rest)| {
         let path: String = segments
             .iter()
-            .map(|segment| format!("/{segment}"))
+            .enumerate()
+            // A name may not stand twice in a pattern.
+            .map(|(number, segment)| format!("/{}", segment.replace('x', &format!("x{number}"))))
             .collect();
         let path = path + rest;
         format!("{method}{}", if path.is_empty() { "/" } else { &path })

@@ -95,6 +95,7 @@ pub async fn connect(
 pub async fn exchange(address: SocketAddr, tls: &Arc<ClientConfig>, bytes: &[u8]) -> Vec<u8> {
     let mut stream = connect(address, tls).await.unwrap();
     stream.write_all(bytes).await.unwrap();
+    stream.flush().await.unwrap();
     let mut answer = Vec::new();
     // A connection that ends without TLS's goodbye has still said what it said.
     let _ = stream.read_to_end(&mut answer).await;

@@ -85,7 +85,7 @@ pub struct TestProxy {
     pub ca: Ca,
     pub tls: Arc<ClientConfig>,
     pub stop: Stop,
-    pub running: Option<JoinHandle<()>>,
+    pub running: JoinHandle<()>,
 }
 
 impl Drop for TestProxy {
@@ -121,7 +121,7 @@ impl TestProxy {
             ca,
             tls,
             stop,
-            running: Some(running),
+            running,
         }
     }
 
