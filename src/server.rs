@@ -8,6 +8,7 @@ mod dispatch;
 mod handover;
 mod respond;
 mod tls;
+mod upgrade;
 mod watchdog;
 
 use std::io;
@@ -28,7 +29,7 @@ use crate::live::{Live, LoadError, Served, load};
 use crate::metrics::Metrics;
 use crate::native::App;
 use crate::native::runtime::NativeRuntime;
-use crate::server::accept::Shared;
+use crate::server::accept::{Connection, Seat, Shared};
 use crate::server::tls::Certificates;
 use crate::upstream::process::NodeProcess;
 
@@ -227,15 +228,17 @@ impl Server {
         });
 
         let (native, native_threads) = native.unzip();
+        let (seats, given): (Vec<_>, Vec<_>) = (0..parallelism()).map(|_| Seat::new()).unzip();
         let shared = Arc::new(Shared {
             live: Arc::clone(&live),
             metrics,
             native,
             tls,
             stop: stop.drain.subscribe(),
+            seats,
         });
         let mut acceptors =
-            start_acceptors(&listener, &shared, &stop).map_err(StartError::Threads)?;
+            start_acceptors(&listener, &shared, given, &stop).map_err(StartError::Threads)?;
         // The threads hold handles of their own; from here on the last of them closes the socket.
         drop(listener);
         drop(shared);
@@ -297,10 +300,11 @@ impl Drop for NativeThreads {
 fn start_acceptors(
     listener: &TcpListener,
     shared: &Arc<Shared>,
+    given: Vec<mpsc::UnboundedReceiver<Connection>>,
     stop: &Stop,
 ) -> io::Result<mpsc::Receiver<std::convert::Infallible>> {
     let (alive, ended) = mpsc::channel(1);
-    for number in 0..parallelism() {
+    for (number, given) in given.into_iter().enumerate() {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (listener, shared, alive) = (listener.try_clone()?, Arc::clone(shared), alive.clone());
         let mut abort = stop.abort.subscribe();
@@ -309,7 +313,7 @@ fn start_acceptors(
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
-                        result = accept::run(listener, shared) => {
+                        result = accept::run(listener, shared, number, given) => {
                             if let Err(error) = result {
                                 tracing::error!(%error, "an accepting thread ended");
                             }

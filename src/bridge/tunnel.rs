@@ -22,7 +22,7 @@ const GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
 /// The same from a client, which must mask (RFC 6455 §5.3); a mask of zeros hides nothing and needs to hide nothing.
 const GOING_AWAY_MASKED: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
 
-/// Passes bytes both ways until both ends are done, or one breaks. With `websocket`, a `stop` that becomes true closes
+/// Passes bytes both ways until both ends are done, or reading from one breaks. With `websocket`, a `stop` that becomes true closes
 /// both ends with 1001 between two frames.
 ///
 /// # Errors
@@ -100,9 +100,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin, N: AsyncRead + AsyncWrite + Unpin> Tunne
         }
     }
 
+    /// Closes our ends and waits for theirs: a WebSocket client waits for its server to close first (RFC 6455 §7.1.1).
     fn poll_closed(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let client = poll_drained(context, &mut self.client);
-        let node = poll_drained(context, &mut self.node);
+        let client = self.down.poll_closed(context, &mut self.client);
+        let node = self.up.poll_closed(context, &mut self.node);
         if client.is_ready() && node.is_ready() {
             Poll::Ready(())
         } else {
@@ -130,14 +131,19 @@ impl Direction {
         writer: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
         while !self.finished {
-            ready!(self.poll_write_rest(context, writer))?;
+            ready!(self.poll_write_rest(context, writer));
             if self.ended {
-                ready!(Pin::new(&mut *writer).poll_shutdown(context))?;
+                let _ = ready!(Pin::new(&mut *writer).poll_shutdown(context));
                 self.finished = true;
+            }
+            if self.finished {
                 break;
             }
             if self.poll_chunk(context, reader, writer)?.is_pending() {
-                ready!(Pin::new(&mut *writer).poll_flush(context))?;
+                if ready!(Pin::new(&mut *writer).poll_flush(context)).is_err() {
+                    self.give_up();
+                    break;
+                }
                 return Poll::Pending;
             }
         }
@@ -157,11 +163,11 @@ impl Direction {
         let bytes = chunk.filled();
         self.ended = bytes.is_empty();
         self.frames.advance(bytes);
-        let written = match Pin::new(writer).poll_write(context, bytes) {
-            Poll::Ready(written) => written?,
-            Poll::Pending => 0,
-        };
-        self.rest.extend_from_slice(&bytes[written..]);
+        match Pin::new(writer).poll_write(context, bytes) {
+            Poll::Ready(Ok(written)) => self.rest.extend_from_slice(&bytes[written..]),
+            Poll::Ready(Err(_)) => self.give_up(),
+            Poll::Pending => self.rest.extend_from_slice(bytes),
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -169,16 +175,42 @@ impl Direction {
         &mut self,
         context: &mut Context<'_>,
         writer: &mut (impl AsyncWrite + Unpin),
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<()> {
         while !self.rest.is_empty() {
-            let written = ready!(Pin::new(&mut *writer).poll_write(context, &self.rest))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            match ready!(Pin::new(&mut *writer).poll_write(context, &self.rest)) {
+                Ok(written) if written > 0 => drop(self.rest.drain(..written)),
+                _ => self.give_up(),
             }
-            self.rest.drain(..written);
         }
         self.rest = Vec::new();
-        Poll::Ready(Ok(()))
+        Poll::Ready(())
+    }
+
+    /// The writer takes no more. What the other end has already said may still pass the other way.
+    fn give_up(&mut self) {
+        self.finished = true;
+        self.rest.clear();
+    }
+
+    /// Closes the end that this direction writes to, and reads what still comes from there.
+    fn poll_closed(
+        &mut self,
+        context: &mut Context<'_>,
+        end: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    ) -> Poll<()> {
+        if !self.finished {
+            // An end that cannot be closed is closed.
+            let _ = ready!(Pin::new(&mut *end).poll_shutdown(context));
+            self.finished = true;
+        }
+        loop {
+            let mut chunk = [MaybeUninit::uninit(); CHUNK];
+            let mut chunk = ReadBuf::uninit(&mut chunk);
+            match ready!(Pin::new(&mut *end).poll_read(context, &mut chunk)) {
+                Ok(()) if !chunk.filled().is_empty() => {}
+                _ => return Poll::Ready(()),
+            }
+        }
     }
 
     fn poll_farewell(
@@ -188,29 +220,21 @@ impl Direction {
         writer: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.poll_write_rest(context, writer))?;
+            ready!(self.poll_write_rest(context, writer));
             if self.finished || self.ended {
                 return Poll::Ready(Ok(()));
             }
             if self.frames.is_between() {
                 let Some(farewell) = self.farewell.take() else {
-                    return Pin::new(&mut *writer).poll_flush(context);
+                    if ready!(Pin::new(&mut *writer).poll_flush(context)).is_err() {
+                        self.give_up();
+                    }
+                    return Poll::Ready(Ok(()));
                 };
                 self.rest.extend_from_slice(farewell);
                 continue;
             }
             ready!(self.poll_chunk(context, reader, writer))?;
-        }
-    }
-}
-
-fn poll_drained(context: &mut Context<'_>, reader: &mut (impl AsyncRead + Unpin)) -> Poll<()> {
-    loop {
-        let mut chunk = [MaybeUninit::uninit(); CHUNK];
-        let mut chunk = ReadBuf::uninit(&mut chunk);
-        match ready!(Pin::new(&mut *reader).poll_read(context, &mut chunk)) {
-            Ok(()) if !chunk.filled().is_empty() => {}
-            _ => return Poll::Ready(()),
         }
     }
 }

@@ -2,12 +2,14 @@
 //! to Node, so that a request never changes threads. Failed accepts and handshakes end one connection, never the loop.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -32,6 +34,40 @@ pub(super) struct Shared {
     pub(super) tls: Arc<ServerConfig>,
     /// True from the first signal on.
     pub(super) stop: watch::Receiver<bool>,
+    /// One for each accepting thread.
+    pub(super) seats: Vec<Seat>,
+}
+
+/// How busy an accepting thread is, and the way to it. The kernel wakes the thread that slept last, so that without
+/// this one thread would serve nearly all clients.
+#[derive(Debug)]
+pub(super) struct Seat {
+    open: AtomicUsize,
+    connections: UnboundedSender<Connection>,
+}
+
+/// A client that is accepted and not yet served.
+pub(super) type Connection = (StdStream, SocketAddr);
+
+impl Seat {
+    pub(super) fn new() -> (Self, UnboundedReceiver<Connection>) {
+        let (connections, receiver) = unbounded_channel();
+        let open = AtomicUsize::new(0);
+        (Self { open, connections }, receiver)
+    }
+
+    fn open(&self) -> usize {
+        self.open.load(Relaxed)
+    }
+}
+
+/// A connection that its thread counts.
+struct Seated(Arc<Acceptor>);
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        self.0.seat().open.fetch_sub(1, Relaxed);
+    }
 }
 
 /// What the connections of one accepting thread share.
@@ -41,10 +77,70 @@ pub(super) struct Acceptor {
     pub(super) pool: Arc<Pool>,
     /// Connections and tunnels, which a drain waits for.
     pub(super) tasks: TaskTracker,
+    number: usize,
+}
+
+impl Acceptor {
+    fn refused(&self, reason: &str) {
+        self.shared
+            .metrics
+            .refused
+            .with_label_values(&[reason])
+            .inc();
+    }
+
+    fn seat(&self) -> &Seat {
+        &self.shared.seats[self.number]
+    }
+
+    /// Serves a client here, or gives it to the thread that has the fewest.
+    fn place(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let own = self.seat();
+        let emptiest = self.shared.seats.iter().min_by_key(|seat| seat.open());
+        let Some(seat) = emptiest.filter(|seat| seat.open() < own.open()) else {
+            own.open.fetch_add(1, Relaxed);
+            return self.serve(stream, peer);
+        };
+        let Ok(stream) = stream.into_std() else {
+            return;
+        };
+        // Counted before it arrives, or a burst would all go the same way.
+        seat.open.fetch_add(1, Relaxed);
+        if let Err(refused) = seat.connections.send((stream, peer)) {
+            // A thread that has left its loop takes no more.
+            seat.open.fetch_sub(1, Relaxed);
+            own.open.fetch_add(1, Relaxed);
+            self.take(refused.0);
+        }
+    }
+
+    /// Serves a client that was placed here.
+    fn take(self: &Arc<Self>, (stream, peer): Connection) {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => self.serve(stream, peer),
+            Err(error) => {
+                self.seat().open.fetch_sub(1, Relaxed);
+                debug!(%error, "a connection was gone before it was served");
+            }
+        }
+    }
+
+    fn serve(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let seated = Seated(Arc::clone(self));
+        self.tasks.spawn(async move {
+            serve(Arc::clone(&seated.0), stream, peer).await;
+            drop(seated);
+        });
+    }
 }
 
 /// Accepts until `stop`, then waits for the connections that are open. Dropping the future ends them.
-pub(super) async fn run(listener: StdListener, shared: Arc<Shared>) -> io::Result<()> {
+pub(super) async fn run(
+    listener: StdListener,
+    shared: Arc<Shared>,
+    number: usize,
+    mut given: UnboundedReceiver<Connection>,
+) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let pool = Pool::new(&shared.metrics);
     tokio::spawn(Arc::clone(&pool).expire());
@@ -53,25 +149,21 @@ pub(super) async fn run(listener: StdListener, shared: Arc<Shared>) -> io::Resul
         shared,
         pool,
         tasks: TaskTracker::new(),
+        number,
     });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            Some(connection) = given.recv() => {
+                acceptor.take(connection);
+                continue;
+            }
             _ = stop.wait_for(|stop| *stop) => break,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                acceptor
-                    .tasks
-                    .spawn(serve(Arc::clone(&acceptor), stream, peer));
-            }
+            Ok((stream, peer)) => acceptor.place(stream, peer),
             Err(error) if is_exhausted(&error) => {
-                acceptor
-                    .shared
-                    .metrics
-                    .refused
-                    .with_label_values(&["exhausted"])
-                    .inc();
+                acceptor.refused("exhausted");
                 warn!(%error, "no connection can be accepted for the moment");
                 sleep(EXHAUSTED_PAUSE).await;
             }
@@ -79,6 +171,10 @@ pub(super) async fn run(listener: StdListener, shared: Arc<Shared>) -> io::Resul
         }
     }
     drop(listener);
+    given.close();
+    while let Some(connection) = given.recv().await {
+        acceptor.take(connection);
+    }
     acceptor.tasks.close();
     acceptor.tasks.wait().await;
     Ok(())
@@ -98,14 +194,6 @@ async fn serve(acceptor: Arc<Acceptor>, stream: TcpStream, peer: SocketAddr) {
         .config()
         .limits
         .handshake_timeout;
-    let refused = |reason| {
-        acceptor
-            .shared
-            .metrics
-            .refused
-            .with_label_values(&[reason])
-            .inc()
-    };
     let Ok(local) = stream.local_addr() else {
         return;
     };
@@ -117,9 +205,9 @@ async fn serve(acceptor: Arc<Acceptor>, stream: TcpStream, peer: SocketAddr) {
     match timeout(limit, tls.accept(stream)).await {
         Ok(Ok(stream)) => connection::serve(acceptor, stream, peer, local).await,
         Ok(Err(error)) => {
-            refused("handshake");
+            acceptor.refused("handshake");
             debug!(%error, "a TLS handshake failed");
         }
-        Err(_) => refused("handshake-timeout"),
+        Err(_) => acceptor.refused("handshake-timeout"),
     }
 }

@@ -10,7 +10,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
@@ -23,6 +23,9 @@ use crate::upstream::headers::Hop;
 /// In a drain an HTTP/1.1 client is told with its next answer to reconnect. A connection that is idle for this long has
 /// no next answer, and is closed.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
+
+/// Bytes of each buffer of an HTTP/1.1 connection, unless a head may be larger.
+const BUFFER: usize = 128 * 1024;
 
 /// Bounds of HTTP/2 that have no key in `[limits]`.
 const MOST_RESET_STREAMS: usize = 20;
@@ -98,6 +101,7 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
     builder
         .header_read_timeout(None)
         .preserve_header_case(true)
+        .max_buf_size(limits.head.max(BUFFER))
         .max_header_size(limits.head);
     builder
 }
@@ -131,6 +135,8 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
         }
     });
     let mut ending = false;
+    // A connection that was told to end and does not is cut; in a drain that is the drain's to say.
+    let mut cut = pin!(None::<Sleep>);
     loop {
         tokio::select! {
             biased;
@@ -148,7 +154,14 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
                 }
                 ending = true;
                 graceful_shutdown(connection.as_mut());
+                cut.set(Some(sleep(limits.header_timeout)));
             }
+            () = async {
+                match cut.as_mut().as_pin_mut() {
+                    Some(cut) => cut.await,
+                    None => std::future::pending().await,
+                }
+            } => return,
             () = &mut stopping, if !ending => {
                 ending = true;
                 graceful_shutdown(connection.as_mut());

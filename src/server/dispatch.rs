@@ -4,23 +4,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::OriginalUri;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use sha1::{Digest, Sha1};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use crate::bridge::tunnel::tunnel;
 use crate::config::{Rule, To};
 use crate::live::{RuleState, Snapshot, format_sources};
 use crate::native::ClientInfo;
@@ -29,6 +22,7 @@ use crate::routing::{Reason, RequestHead, Side};
 use crate::server::body::{Answer, AnswerBody, ClientBody, InFlight, KeptBody};
 use crate::server::connection::Client;
 use crate::server::respond::Refusal;
+use crate::server::upgrade::{Upgrade, is_upgrade};
 use crate::upstream::breaker::{Admission, Breaker, BreakerState};
 use crate::upstream::forward::{ForwardError, RequestBody, forward};
 use crate::upstream::headers::{SIDE, host, join_cookies, publish_location, strip_hop_by_hop};
@@ -243,9 +237,7 @@ impl Exchange<'_> {
         body: RequestBody,
     ) -> Result<Response<Answer>, ForwardError> {
         let shared = &self.client.acceptor.shared;
-        let upgrade = is_upgrade(&parts)
-            .then(|| Upgrade::of(&mut parts))
-            .flatten();
+        let upgrade = Upgrade::of(&mut parts);
         let headers = &mut parts.headers;
         strip_hop_by_hop(headers);
         headers.insert(HOST, self.host.clone());
@@ -270,44 +262,15 @@ impl Exchange<'_> {
         let request = Request::from_parts(parts, body);
         let mut response =
             forward(&self.client.acceptor.pool, node, &shared.metrics, request).await?;
-        match (response.status(), upgrade) {
-            (StatusCode::SWITCHING_PROTOCOLS, Some(upgrade))
-                if upgrade.is_granted(response.headers()) =>
-            {
-                let headers = upgrade.granted(std::mem::take(response.headers_mut()));
-                self.tunnel(upgrade, hyper::upgrade::on(&mut response));
-                *response.headers_mut() = headers;
-            }
-            (StatusCode::SWITCHING_PROTOCOLS, _) => return Err(ForwardError::WrongUpgrade),
-            _ => strip_hop_by_hop(response.headers_mut()),
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let upgrade = upgrade.ok_or(ForwardError::WrongUpgrade)?;
+            upgrade.join(&mut response, self.client, &self.state.id)?;
+        } else {
+            strip_hop_by_hop(response.headers_mut());
         }
         response.headers_mut().remove(SIDE);
         publish_location(response.headers_mut(), node, self.host);
         Ok(response.map(Answer::Node))
-    }
-
-    /// Joins client and Node once both have switched protocols.
-    fn tunnel(&self, upgrade: Upgrade, node: OnUpgrade) {
-        let shared = Arc::clone(&self.client.acceptor.shared);
-        let rule = self.state.id.clone();
-        self.client.acceptor.tasks.spawn(async move {
-            let (client, node) = match tokio::try_join!(upgrade.client, node) {
-                Ok((client, node)) => (TokioIo::new(client), TokioIo::new(node)),
-                Err(error) => {
-                    debug!(%rule, %error, "a tunnel did not open");
-                    return;
-                }
-            };
-            let websocket = upgrade
-                .protocol
-                .as_bytes()
-                .eq_ignore_ascii_case(b"websocket");
-            shared.metrics.tunnels.inc();
-            if let Err(error) = tunnel(client, node, websocket, shared.stop.clone()).await {
-                debug!(%rule, %error, "a tunnel broke");
-            }
-            shared.metrics.tunnels.dec();
-        });
     }
 }
 
@@ -397,81 +360,6 @@ fn expects_continue(headers: &HeaderMap) -> bool {
     headers
         .get(EXPECT)
         .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-}
-
-/// An HTTP/1.1 request that wants to switch protocols (RFC 9110 §7.8).
-fn is_upgrade(parts: &Parts) -> bool {
-    parts.version == Version::HTTP_11
-        && parts.headers.contains_key(UPGRADE)
-        && parts
-            .headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| {
-                value
-                    .split(',')
-                    .any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
-            })
-}
-
-/// What a client wants to switch to.
-struct Upgrade {
-    protocol: HeaderValue,
-    key: Option<HeaderValue>,
-    client: OnUpgrade,
-}
-
-impl Upgrade {
-    fn of(parts: &mut Parts) -> Option<Self> {
-        let protocol = parts.headers.get(UPGRADE).cloned()?;
-        let key = parts.headers.get(SEC_WEBSOCKET_KEY).cloned();
-        Some(Self {
-            protocol,
-            key,
-            client: parts.extensions.remove()?,
-        })
-    }
-
-    fn ask(&self, headers: &mut HeaderMap) {
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, self.protocol.clone());
-    }
-
-    /// Whether a 101 switches to what was asked for. A WebSocket proves that it read the key (RFC 6455 §4.2.2).
-    fn is_granted(&self, headers: &HeaderMap) -> bool {
-        let asked = self.protocol.as_bytes();
-        let protocol = headers
-            .get(UPGRADE)
-            .is_some_and(|granted| granted.as_bytes().eq_ignore_ascii_case(asked));
-        let proven = match &self.key {
-            Some(key) if asked.eq_ignore_ascii_case(b"websocket") => headers
-                .get(SEC_WEBSOCKET_ACCEPT)
-                .is_some_and(|accept| accept.as_bytes() == accept_for(key).as_bytes()),
-            _ => true,
-        };
-        protocol && proven
-    }
-
-    /// Node's headers for the client, still an upgrade.
-    fn granted(&self, mut headers: HeaderMap) -> HeaderMap {
-        let protocol = headers
-            .get(UPGRADE)
-            .cloned()
-            .unwrap_or_else(|| self.protocol.clone());
-        strip_hop_by_hop(&mut headers);
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, protocol);
-        headers
-    }
-}
-
-fn accept_for(key: &HeaderValue) -> String {
-    let digest = Sha1::new()
-        .chain_update(key.as_bytes())
-        .chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11")
-        .finalize();
-    STANDARD.encode(digest)
 }
 
 /// The request as axum gets it: the endpoint's spelling of the path, the client's beside it.

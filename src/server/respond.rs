@@ -59,9 +59,9 @@ impl Refusal {
                     (StatusCode::BAD_GATEWAY, "node-unreachable")
                 }
                 ForwardError::TooManyWaiting => (StatusCode::SERVICE_UNAVAILABLE, "node-busy"),
-                ForwardError::Broken(_) | ForwardError::WrongUpgrade => {
-                    (StatusCode::BAD_GATEWAY, "node-broken")
-                }
+                ForwardError::Broken(_)
+                | ForwardError::TwoFramings
+                | ForwardError::WrongUpgrade => (StatusCode::BAD_GATEWAY, "node-broken"),
             },
         }
     }

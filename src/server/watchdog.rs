@@ -35,6 +35,8 @@ pub(super) struct ClientState {
     waiting_bodies: AtomicU32,
     write_blocked: AtomicBool,
     moved: AtomicU64,
+    /// No longer HTTP: what a client sends after our end is closed belongs to the tunnel.
+    tunnelled: AtomicBool,
 }
 
 /// Why a connection is ended.
@@ -74,6 +76,7 @@ impl ClientState {
             waiting_bodies: AtomicU32::new(0),
             write_blocked: AtomicBool::new(false),
             moved: AtomicU64::new(0),
+            tunnelled: AtomicBool::new(false),
         }
     }
 
@@ -83,6 +86,10 @@ impl ClientState {
 
     pub(super) fn is_http2(&self) -> bool {
         self.http2
+    }
+
+    pub(super) fn became_tunnel(&self) {
+        self.tunnelled.store(true, Relaxed);
     }
 
     pub(super) fn request_began(&self) {
@@ -230,6 +237,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     /// Closes our end, then reads what the client is still sending: a socket that is closed with unread bytes is reset,
     /// and the reset may overtake the answer (RFC 9112 §9.6).
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.state.tunnelled.load(Relaxed) {
+            return Pin::new(&mut self.stream).poll_shutdown(context);
+        }
         if self.linger.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
             self.linger = Some(Box::pin(sleep(LINGER)));

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -43,6 +44,9 @@ pub(crate) enum ForwardError {
     /// Node closed the connection or answered what is not HTTP.
     #[error("node broke the connection")]
     Broken(#[source] hyper::Error),
+    /// An answer with both a length and chunks: one of them is a lie (RFC 9112 §6.3).
+    #[error("node framed its answer in two ways")]
+    TwoFramings,
     /// An answer of `101` that nobody had asked for, or to another protocol.
     #[error("node switched to a protocol that was not asked for")]
     WrongUpgrade,
@@ -64,6 +68,7 @@ impl ForwardError {
             Self::TooManyWaiting => "too-many-waiting",
             Self::Timeout => "timeout",
             Self::Broken(_) => "broken",
+            Self::TwoFramings => "two-framings",
             Self::WrongUpgrade => "wrong-upgrade",
         }
     }
@@ -103,7 +108,7 @@ pub(crate) async fn forward(
             return Err(ForwardError::Timeout);
         };
         let mut error = match answer {
-            Ok(response) => return Ok(accept(response, lease, pool, progress)),
+            Ok(response) => return accept(response, lease, pool, progress),
             Err(error) => error,
         };
         // A request that comes back was not written at all; else only one that may happen twice is repeated.
@@ -160,17 +165,25 @@ fn accept(
     lease: Lease,
     pool: &Arc<Pool>,
     progress: Option<Arc<Progress>>,
-) -> Response<NodeBody> {
-    let hint = keep_alive_hint(response.headers());
-    // After a 101 the connection is no longer HTTP; it must not come back into the pool.
-    let lease = (response.status() != StatusCode::SWITCHING_PROTOCOLS).then_some(lease);
-    response.map(|body| NodeBody {
+) -> Result<Response<NodeBody>, ForwardError> {
+    let headers = response.headers();
+    if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
+        return Err(ForwardError::TwoFramings);
+    }
+    let hint = keep_alive_hint(headers);
+    let lease = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        lease.release();
+        None
+    } else {
+        Some(lease)
+    };
+    Ok(response.map(|body| NodeBody {
         body,
         lease,
         pool: Arc::clone(pool),
         hint,
         progress,
-    })
+    }))
 }
 
 /// Node's idle time, from `Keep-Alive: timeout=5`.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use prometheus::IntGauge;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -21,6 +22,8 @@ const DEFAULT_IDLE: Duration = Duration::from_secs(4);
 const MARGIN: Duration = Duration::from_secs(1);
 /// An idle connection costs Node memory, whatever it says.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
+/// Bytes of each buffer of a connection, and so of a head that Node may send.
+const BUFFER: usize = 128 * 1024;
 /// Idle connections that one thread keeps.
 const MOST_IDLE: usize = 512;
 
@@ -34,8 +37,7 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<RequestBody>,
-    target: Arc<Target>,
+    lease: Lease,
     until: Instant,
 }
 
@@ -46,6 +48,43 @@ pub(super) struct Lease {
     pub(super) target: Arc<Target>,
     /// It has answered before, so Node may have closed it meanwhile.
     pub(super) reused: bool,
+    driver: Driver,
+}
+
+impl Lease {
+    /// Leaves the connection to itself: it has become a tunnel.
+    pub(super) fn release(mut self) {
+        self.driver.0 = None;
+    }
+}
+
+/// The task that drives a connection. Dropped, it ends: hyper would go on writing the body of a request that nobody
+/// waits for any more, to a Node that may never read it.
+#[derive(Debug)]
+struct Driver(Option<AbortHandle>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+/// Counts a connection for as long as it is open, also when its task is aborted.
+struct Open(IntGauge);
+
+impl Open {
+    fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Pool {
@@ -62,18 +101,10 @@ impl Pool {
     /// An idle connection that is still open, if there is one.
     pub(super) async fn checkout(&self, target: &Arc<Target>) -> Option<Lease> {
         loop {
-            let Idle {
-                mut sender,
-                until,
-                target: of,
-                ..
-            } = self.pop()?;
-            if until > Instant::now() && Arc::ptr_eq(&of, target) && sender.ready().await.is_ok() {
-                return Some(Lease {
-                    sender,
-                    target: of,
-                    reused: true,
-                });
+            let Idle { mut lease, until } = self.pop()?;
+            let usable = until > Instant::now() && Arc::ptr_eq(&lease.target, target);
+            if usable && lease.sender.ready().await.is_ok() {
+                return Some(lease);
             }
         }
     }
@@ -89,26 +120,27 @@ impl Pool {
         let stream = connect(target).await?;
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
+            .max_buf_size(BUFFER)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| ConnectError::Tcp(std::io::Error::other(error)))?;
-        let gauge = self.open_gauge.clone();
-        gauge.inc();
-        tokio::spawn(async move {
+        let open = Open::new(self.open_gauge.clone());
+        let task = tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
                 debug!(%error, "a connection to node ended");
             }
-            gauge.dec();
+            drop(open);
         });
         Ok(Lease {
             sender,
             target: Arc::clone(target),
             reused: false,
+            driver: Driver(Some(task.abort_handle())),
         })
     }
 
     /// Takes a connection back whose answer was read to its end. `hint` is Node's own idle time.
-    pub(super) fn put(&self, lease: Lease, hint: Option<Duration>) {
+    pub(super) fn put(&self, mut lease: Lease, hint: Option<Duration>) {
         if lease.sender.is_closed() {
             return;
         }
@@ -117,11 +149,9 @@ impl Pool {
         });
         let mut connections = self.lock();
         if connections.len() < MOST_IDLE {
-            connections.push(Idle {
-                sender: lease.sender,
-                target: lease.target,
-                until: Instant::now() + idle,
-            });
+            lease.reused = true;
+            let until = Instant::now() + idle;
+            connections.push(Idle { lease, until });
             self.idle_gauge.inc();
         }
     }
@@ -137,7 +167,7 @@ impl Pool {
             let now = Instant::now();
             let mut connections = pool.lock();
             let before = connections.len();
-            connections.retain(|idle| idle.until > now && !idle.sender.is_closed());
+            connections.retain(|idle| idle.until > now && !idle.lease.sender.is_closed());
             pool.idle_gauge
                 .sub(i64::try_from(before - connections.len()).unwrap_or(0));
         }
