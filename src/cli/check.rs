@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use tokio::runtime::Builder;
 
 use crate::config::render::render;
+use crate::config::{self, Source};
 use crate::live::{LoadError, Served, load};
 use crate::native::App;
 use crate::routing::diff::diff;
@@ -21,12 +23,14 @@ pub(super) fn check(files: &[PathBuf], apps: &[App]) -> anyhow::Result<()> {
         ),
         [file] => print_rules(file, &compiled(file)?),
         [old, new, ..] => {
-            let old = compiled(old)?;
-            let new = compiled(new)?;
-            super::print(&format!(
-                "{}\n",
-                diff(old.config(), new.config()).to_string().trim_end()
-            ))
+            compiled(old)?;
+            let after = compiled(new)?;
+            // Read as if it stood where the new one stands: a copy elsewhere has not moved its certificates.
+            let before = config::read(old).map(|source| Source::new(new, source.text));
+            let before = before.ok().and_then(|source| config::parse(&source).0);
+            let before = before.context("the old file changed while it was read")?;
+            let changes = diff(&before, after.config());
+            super::print(&format!("{changes:#}\n"))
         }
     }
 }
