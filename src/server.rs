@@ -13,7 +13,7 @@ mod watchdog;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -211,10 +211,12 @@ impl Server {
         }
         let (process_stop, stopped) = watch::channel(false);
         let process = (!config.node.command.is_empty()).then(|| {
+            // Of `routes.toml` without a folder the parent is an empty path, which no process can be in.
             let folder = live
                 .path()
                 .parent()
-                .map_or_else(PathBuf::new, Path::to_owned);
+                .filter(|folder| *folder != Path::new(""));
+            let folder = folder.unwrap_or(Path::new(".")).to_owned();
             let process = NodeProcess {
                 command: config.node.command.clone(),
                 folder,

@@ -152,10 +152,11 @@ struct Program {
 impl Program {
     async fn start(routes: &Path) -> Self {
         let mut command = strangler();
+        // As most people start it: in the folder, with a name that has none.
         command
-            .arg("serve")
-            .arg("--routes")
-            .arg(routes)
+            .current_dir(routes.parent().unwrap())
+            .args(["serve", "--routes"])
+            .arg(routes.file_name().unwrap())
             .args(["--log", "json"])
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
