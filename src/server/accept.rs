@@ -127,10 +127,7 @@ impl Acceptor {
 
     fn serve(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let seated = Seated(Arc::clone(self));
-        self.tasks.spawn(async move {
-            serve(Arc::clone(&seated.0), stream, peer).await;
-            drop(seated);
-        });
+        self.tasks.spawn(shake_hands(seated, stream, peer));
     }
 }
 
@@ -185,7 +182,9 @@ fn is_exhausted(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
 }
 
-async fn serve(acceptor: Arc<Acceptor>, stream: TcpStream, peer: SocketAddr) {
+/// The connection gets a task of its own, so that it does not go on holding what the handshake needed.
+async fn shake_hands(seated: Seated, stream: TcpStream, peer: SocketAddr) {
+    let acceptor = Arc::clone(&seated.0);
     let limit = acceptor
         .shared
         .live
@@ -203,7 +202,14 @@ async fn serve(acceptor: Arc<Acceptor>, stream: TcpStream, peer: SocketAddr) {
     }
     let tls = TlsAcceptor::from(Arc::clone(&acceptor.shared.tls));
     match timeout(limit, tls.accept(stream)).await {
-        Ok(Ok(stream)) => connection::serve(acceptor, stream, peer, local).await,
+        Ok(Ok(stream)) => {
+            let stream = Box::new(stream);
+            let tasks = acceptor.tasks.clone();
+            tasks.spawn(async move {
+                connection::serve(acceptor, stream, peer, local).await;
+                drop(seated);
+            });
+        }
         Ok(Err(error)) => {
             acceptor.refused("handshake");
             debug!(%error, "a TLS handshake failed");

@@ -45,7 +45,7 @@ pub(super) struct Client {
 /// Serves until the client leaves, stalls, or the proxy stops.
 pub(super) async fn serve(
     acceptor: Arc<Acceptor>,
-    stream: TlsStream<TcpStream>,
+    stream: Box<TlsStream<TcpStream>>,
     peer: SocketAddr,
     local: SocketAddr,
 ) {
@@ -68,7 +68,8 @@ pub(super) async fn serve(
         let client = Arc::clone(&client);
         move |request| {
             let client = Arc::clone(&client);
-            async move { Ok::<_, Infallible>(dispatch(client, request).await) }
+            // Boxed for the sake of idle connections, which would else hold room for a request.
+            Box::pin(async move { Ok::<_, Infallible>(dispatch(client, request).await) })
         }
     });
     if http2 {
