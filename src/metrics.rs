@@ -36,7 +36,7 @@ pub(crate) struct Metrics {
     pub rejected: IntCounterVec,
     /// Open tunnels.
     pub tunnels: IntGauge,
-    /// Connections to Node by `state`: `idle` or `busy`.
+    /// Connections to Node by `state`: `open`, and `idle` among them.
     pub node_connections: IntGaugeVec,
     /// Requests that wait for the head of Node's answer.
     pub node_waiting: IntGauge,
@@ -162,7 +162,7 @@ impl Metrics {
             tunnels: gauge("strangler_tunnels", "Open tunnels (upgraded connections)."),
             node_connections: gauges(
                 "strangler_node_connections",
-                "Connections to Node by state.",
+                "Connections to Node by state: open, and idle among them.",
                 &["state"],
             ),
             node_waiting: gauge(

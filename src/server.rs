@@ -202,12 +202,13 @@ impl Server {
         let mut background = tokio::task::JoinSet::new();
         background.spawn(Arc::clone(&live).follow());
         background.spawn(certificates.follow(Arc::clone(&live), Arc::clone(&metrics)));
+        let mut admin_port = None;
         if let Some(listener) = admin {
             let view = admin::View {
                 live: Arc::clone(&live),
                 metrics: Arc::clone(&metrics),
             };
-            background.spawn(admin::serve(listener, view));
+            admin_port = Some(background.spawn(admin::serve(listener, view)));
         }
         let (process_stop, stopped) = watch::channel(false);
         let process = (!config.node.command.is_empty()).then(|| {
@@ -248,6 +249,10 @@ impl Server {
         let mut draining = stop.drain.subscribe();
         let _ = draining.wait_for(|draining| *draining).await;
         let limit = live.load().table.config().server.drain;
+        // A successor serves the same socket; from here on the numbers are its own.
+        if let Some(admin_port) = admin_port {
+            admin_port.abort();
+        }
         info!(
             limit_s = limit.as_secs(),
             "draining: no new connections, what runs comes to its end"

@@ -1,6 +1,8 @@
 //! `strangler serve`: the process around the server, that is its log, its signals and its exit code.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use tokio::runtime::Builder;
@@ -42,6 +44,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     replace: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -50,6 +53,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             replace: signal(SignalKind::user_defined2())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -57,12 +61,17 @@ impl Signals {
     /// SIGTERM once it serves; if it does not get that far, we go on.
     async fn follow(mut self, stop: Stop, listeners: Vec<std::net::TcpListener>) {
         let mut listeners = Some(listeners);
+        let replaced = Arc::new(AtomicBool::new(false));
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => {}
                 _ = self.interrupt.recv() => {}
                 _ = self.replace.recv() => {
-                    replace(listeners.as_deref());
+                    replace(listeners.as_deref(), &replaced);
+                    continue;
+                }
+                _ = self.hangup.recv() => {
+                    info!("nothing to reload: routes.toml and certificates are followed at all times");
                     continue;
                 }
             }
@@ -78,11 +87,15 @@ impl Signals {
     }
 }
 
-fn replace(listeners: Option<&[std::net::TcpListener]>) {
+fn replace(listeners: Option<&[std::net::TcpListener]>, replaced: &Arc<AtomicBool>) {
     let Some(listeners) = listeners else {
         warn!("already draining: no successor is started");
         return;
     };
+    if replaced.swap(true, Ordering::Relaxed) {
+        warn!("a successor is already starting");
+        return;
+    }
     let copies = listeners
         .iter()
         .map(std::net::TcpListener::try_clone)
@@ -91,12 +104,17 @@ fn replace(listeners: Option<&[std::net::TcpListener]>) {
         Ok(mut successor) => {
             info!(pid = successor.id(), "started a successor");
             // A successor that fails says why in its own log; reaped, it leaves no zombie.
+            let replaced = Arc::clone(replaced);
             std::thread::spawn(move || {
                 if let Ok(status) = successor.wait() {
+                    replaced.store(false, Ordering::Relaxed);
                     error!(%status, "the successor ended; this process goes on");
                 }
             });
         }
-        Err(error) => error!(%error, "no successor could be started; this process goes on"),
+        Err(error) => {
+            replaced.store(false, Ordering::Relaxed);
+            error!(%error, "no successor could be started; this process goes on");
+        }
     }
 }

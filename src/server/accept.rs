@@ -1,16 +1,20 @@
 //! One accepting thread: a current-thread runtime with its own handle of the listening socket and its own connections
 //! to Node, so that a request never changes threads. Failed accepts and handshakes end one connection, never the loop.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::Poll;
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
+use tokio::task::coop::unconstrained;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
@@ -24,6 +28,9 @@ use crate::upstream::pool::Pool;
 
 /// Out of file descriptors, accepting again at once would spin: nothing tells when one becomes free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// A silent connection is probed after this long.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// What all accepting threads share.
 #[derive(Debug)]
@@ -62,7 +69,8 @@ impl Seat {
 }
 
 /// A connection that its thread counts.
-struct Seated(Arc<Acceptor>);
+#[derive(Debug)]
+pub(super) struct Seated(Arc<Acceptor>);
 
 impl Drop for Seated {
     fn drop(&mut self) {
@@ -87,6 +95,12 @@ impl Acceptor {
             .refused
             .with_label_values(&[reason])
             .inc();
+    }
+
+    /// Counts a connection here for as long as the answer lives.
+    pub(super) fn count(self: &Arc<Self>) -> Seated {
+        self.seat().open.fetch_add(1, Relaxed);
+        Seated(Arc::clone(self))
     }
 
     fn seat(&self) -> &Seat {
@@ -167,6 +181,11 @@ pub(super) async fn run(
             Err(error) => debug!(%error, "a connection was gone before it was accepted"),
         }
     }
+    // Whoever the kernel has accepted already would be reset with the socket.
+    let next = || poll_fn(|context| Poll::Ready(listener.poll_accept(context)));
+    while let Poll::Ready(Ok((stream, peer))) = unconstrained(next()).await {
+        acceptor.place(stream, peer);
+    }
     drop(listener);
     given.close();
     while let Some(connection) = given.recv().await {
@@ -175,6 +194,12 @@ pub(super) async fn run(
     acceptor.tasks.close();
     acceptor.tasks.wait().await;
     Ok(())
+}
+
+/// Finds out about clients that vanished without a word: an idle tunnel sends nothing by itself.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let probes = TcpKeepalive::new().with_time(KEEPALIVE);
+    SockRef::from(stream).set_tcp_keepalive(&probes)
 }
 
 /// EMFILE, ENFILE, ENOBUFS, ENOMEM.
@@ -196,7 +221,8 @@ async fn shake_hands(seated: Seated, stream: TcpStream, peer: SocketAddr) {
     let Ok(local) = stream.local_addr() else {
         return;
     };
-    if let Err(error) = stream.set_nodelay(true) {
+    let prepared = stream.set_nodelay(true).and_then(|()| keep_alive(&stream));
+    if let Err(error) = prepared {
         debug!(%error, "a connection was gone before it was served");
         return;
     }

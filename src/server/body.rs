@@ -103,6 +103,7 @@ struct Kept {
     frames: VecDeque<Frame<Bytes>>,
     room: usize,
     overflowed: bool,
+    bytes_read: u64,
 }
 
 impl KeptBody {
@@ -113,7 +114,18 @@ impl KeptBody {
             frames: VecDeque::new(),
             room,
             overflowed: false,
+            bytes_read: 0,
         })))
+    }
+
+    /// How much native has read.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.lock().bytes_read
+    }
+
+    /// Native wants more, and the client has not sent it.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.lock().body.as_ref().is_some_and(|body| body.waits)
     }
 
     /// The whole body again: what was kept, then the rest. `None` if more was read than could be kept.
@@ -167,6 +179,7 @@ impl Body for KeptBody {
 
 impl Kept {
     fn keep(&mut self, frame: &Frame<Bytes>) {
+        self.bytes_read += frame.data_ref().map_or(0, |data| data.len() as u64);
         let copy = match (frame.data_ref(), frame.trailers_ref()) {
             (Some(data), _) if data.len() <= self.room => {
                 self.room -= data.len();

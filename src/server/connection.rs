@@ -25,7 +25,7 @@ use crate::upstream::headers::Hop;
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// Bytes of each buffer of an HTTP/1.1 connection, unless a head may be larger.
-const BUFFER: usize = 128 * 1024;
+const BUFFER: usize = 64 * 1024;
 
 /// Bounds of HTTP/2 that have no key in `[limits]`.
 const MOST_RESET_STREAMS: usize = 20;

@@ -1,7 +1,9 @@
 //! The way of a request, all of it: check, look up, ask one side, perhaps the other, answer.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::OriginalUri;
 use http::header::{
@@ -11,6 +13,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
@@ -178,7 +181,7 @@ impl Exchange<'_> {
 
         let kept = body.map(|body| KeptBody::new(body, self.snapshot.table.config().limits.replay));
         let call = native.call(native_request(&parts, path, address, kept.clone()), safe);
-        let (failure, answer) = match timeout(rule.timeout, call.answer()).await {
+        let (failure, answer) = match in_time(call.answer(), rule.timeout, kept.as_ref()).await {
             Ok(Ok(response)) if response.status().is_server_error() => {
                 ("status", native_response(response))
             }
@@ -219,15 +222,15 @@ impl Exchange<'_> {
     /// Node answers, or the proxy says why it did not.
     async fn node(&self, parts: Parts, body: RequestBody) -> Response<Answer> {
         self.ask_node(parts, body).await.unwrap_or_else(|error| {
-            self.client
-                .acceptor
-                .shared
-                .metrics
-                .node_errors
-                .with_label_values(&[error.reason()])
-                .inc();
+            let metrics = &self.client.acceptor.shared.metrics;
             debug!(rule = %self.state.id, error = format_sources(&error), "node gave no answer");
-            Refusal::Node(error).into_response()
+            let refusal = Refusal::after(error);
+            match &refusal {
+                Refusal::Node(error) => metrics.node_errors.with_label_values(&[error.reason()]),
+                refusal => metrics.rejected.with_label_values(&[refusal.code()]),
+            }
+            .inc();
+            refusal.into_response()
         })
     }
 
@@ -249,13 +252,12 @@ impl Exchange<'_> {
             self.host,
             &self.snapshot.table.config().server.trusted_proxies,
         );
-        match &upgrade {
-            Some(upgrade) => upgrade.ask(headers),
-            // hyper sends no body with a GET unless a header says that there is one.
-            None if !body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH) => {
-                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            }
-            None => {}
+        if let Some(upgrade) = &upgrade {
+            upgrade.ask(headers);
+        }
+        // hyper sends no body with a GET unless a header says that there is one.
+        if !body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH) {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         parts.version = Version::HTTP_11;
         let node = &self.snapshot.node;
@@ -311,6 +313,24 @@ impl Drop for Verdict<'_> {
     fn drop(&mut self) {
         if !self.given {
             self.breaker.forget(self.admission);
+        }
+    }
+}
+
+/// Waits for native, or `Err` after `limit` without an answer. The time that the client takes for its body is not
+/// native's: a slow upload must not open the breaker.
+async fn in_time<F: Future>(
+    answer: F,
+    limit: Duration,
+    body: Option<&KeptBody>,
+) -> Result<F::Output, Elapsed> {
+    let mut answer = pin!(answer);
+    loop {
+        let read = body.map(KeptBody::bytes_read);
+        match timeout(limit, &mut answer).await {
+            Err(_) if body.is_some_and(KeptBody::waits_for_client) => {}
+            Err(_) if body.map(KeptBody::bytes_read) != read => {}
+            outcome => return outcome,
         }
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 
-use crate::server::body::{Answer, BodyTooLarge};
+use crate::server::body::{Answer, BodyTooLarge, ClientBroke};
 use crate::upstream::connect::ConnectError;
 use crate::upstream::forward::ForwardError;
 
@@ -22,9 +22,12 @@ pub(super) enum Refusal {
     /// The body is over `limits.body`.
     #[error("the request body is larger than the limit")]
     TooLarge,
+    /// The client's body is not what it announced, or its end never came.
+    #[error("the request body broke off or is malformed")]
+    BadBody,
     /// Node gave no answer.
     #[error(transparent)]
-    Node(#[from] ForwardError),
+    Node(ForwardError),
     /// Native took too long, and the request must not be repeated.
     #[error("the native handler did not answer in time")]
     NativeTimeout,
@@ -37,17 +40,32 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// A failure of the connection to Node may be the fault of the body that it was to carry.
+    pub(super) fn after(error: ForwardError) -> Self {
+        let mut source = error.source();
+        while let Some(cause) = source {
+            if cause.is::<BodyTooLarge>() {
+                return Self::TooLarge;
+            }
+            if cause.is::<ClientBroke>() {
+                return Self::BadBody;
+            }
+            source = cause.source();
+        }
+        Self::Node(error)
+    }
+
     /// Status and stable code.
     fn describe(&self) -> (StatusCode, &'static str) {
         match self {
             Self::BadHost => (StatusCode::BAD_REQUEST, "bad-host"),
             Self::Connect => (StatusCode::METHOD_NOT_ALLOWED, "connect-refused"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
+            Self::BadBody => (StatusCode::BAD_REQUEST, "bad-body"),
             Self::NativeTimeout => (StatusCode::GATEWAY_TIMEOUT, "native-timeout"),
             Self::NativePanic => (StatusCode::INTERNAL_SERVER_ERROR, "native-panic"),
             Self::Declined => (StatusCode::BAD_GATEWAY, "native-declined"),
             Self::Node(error) => match error {
-                _ if is_too_large(error) => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
                 ForwardError::Timeout => (StatusCode::GATEWAY_TIMEOUT, "node-timeout"),
                 ForwardError::Connect(ConnectError::Timeout) => {
                     (StatusCode::GATEWAY_TIMEOUT, "node-connect-timeout")
@@ -85,16 +103,4 @@ impl Refusal {
         }
         response
     }
-}
-
-/// A body over the limit shows up as a failure of the connection that was to carry it.
-fn is_too_large(error: &ForwardError) -> bool {
-    let mut source = error.source();
-    while let Some(error) = source {
-        if error.is::<BodyTooLarge>() {
-            return true;
-        }
-        source = error.source();
-    }
-    false
 }

@@ -89,6 +89,7 @@ impl Upgrade {
         client.state.became_tunnel();
         let shared = Arc::clone(&client.acceptor.shared);
         let rule = rule.to_owned();
+        let seated = client.acceptor.count();
         client.acceptor.tasks.spawn(async move {
             let (client, node) = match tokio::try_join!(self.client, node) {
                 Ok((client, node)) => (TokioIo::new(client), TokioIo::new(node)),
@@ -99,10 +100,9 @@ impl Upgrade {
             };
             let websocket = protocol.as_bytes().eq_ignore_ascii_case(b"websocket");
             shared.metrics.tunnels.inc();
-            if let Err(error) = tunnel(client, node, websocket, shared.stop.clone()).await {
-                debug!(%rule, %error, "a tunnel broke");
-            }
+            tunnel(client, node, websocket, shared.stop.clone()).await;
             shared.metrics.tunnels.dec();
+            drop(seated);
         });
         Ok(())
     }

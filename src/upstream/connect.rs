@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -80,6 +81,9 @@ pub(crate) async fn connect(target: &Target) -> Result<NodeStream, ConnectError>
             .await
             .map_err(ConnectError::Tcp)?;
         tcp.set_nodelay(true).map_err(ConnectError::Tcp)?;
+        SockRef::from(&tcp)
+            .set_keepalive(true)
+            .map_err(ConnectError::Tcp)?;
         match &target.tls {
             None => Ok(NodeStream::Plain(tcp)),
             Some((config, name)) => {

@@ -23,7 +23,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// An idle connection costs Node memory, whatever it says.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
 /// Bytes of each buffer of a connection, and so of a head that Node may send.
-const BUFFER: usize = 128 * 1024;
+const BUFFER: usize = 64 * 1024;
 /// Idle connections that one thread keeps.
 const MOST_IDLE: usize = 512;
 

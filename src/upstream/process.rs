@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -76,6 +76,8 @@ impl NodeProcess {
             .env("PORT", self.port.to_string())
             // Meant for the proxy; a program that believes in them would take sockets that it was not given.
             .env_remove("LISTEN_FDS")
+            // Ctrl-C in a terminal is for the proxy, which ends Node when its last request is answered.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -104,10 +106,11 @@ fn report_end(status: std::io::Result<ExitStatus>) {
     }
 }
 
-/// Asks with SIGTERM first, so that Node closes its database and its sockets.
+/// Asks with SIGTERM first, so that Node closes its database and its sockets. The command may be a shell or npm, so
+/// its whole group is asked.
 async fn end(mut child: Child) {
     if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
-        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        let _ = killpg(Pid::from_raw(pid), Signal::SIGTERM);
     }
     if timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
         warn!("node did not end in time and was killed");

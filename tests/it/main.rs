@@ -9,6 +9,7 @@
 mod support;
 
 mod admin_port;
+mod browser;
 mod config_fixtures;
 mod forwarding;
 mod layout;
@@ -17,5 +18,6 @@ mod native_side;
 mod node_away;
 mod path_confusion;
 mod reload;
+mod socket_io;
 mod timecard_native;
 mod tunnels;

@@ -3,7 +3,9 @@
 pub mod certs;
 pub mod client;
 pub mod node;
+pub mod process;
 pub mod proxy;
+pub mod timecard;
 
 use std::time::Duration;
 

@@ -1,0 +1,84 @@
+//! The legacy time card as it runs in production: https, with a certificate that only its own CA vouches for.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use super::TestProxy;
+use super::certs::Ca;
+use super::process::{Process, node};
+
+/// A running time card, and what it needs to be started again.
+pub(crate) struct Timecard {
+    pub(crate) address: SocketAddr,
+    pub(crate) ca: Ca,
+    folder: TempDir,
+    process: Option<Process>,
+}
+
+impl Timecard {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = Ca::new();
+        let path = |name| folder.path().join(name);
+        ca.leaf().write(&path("node.pem"), &path("node-key.pem"));
+        std::fs::write(path("ca.pem"), ca.pem()).unwrap();
+        let mut timecard = Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ca,
+            folder,
+            process: None,
+        };
+        timecard.launch().await;
+        timecard
+    }
+
+    /// Kills it without a word to its clients, and starts it on the same port.
+    pub(crate) async fn restart(&mut self) {
+        self.process.take().unwrap().kill().await;
+        self.launch().await;
+    }
+
+    async fn launch(&mut self) {
+        let mut command: Command = node("tests/legacy/timecard", "server.js");
+        let path = |name: &str| self.folder.path().join(name);
+        command
+            .env("HOST", "127.0.0.1")
+            .env("PORT", self.address.port().to_string())
+            .env("TLS_CERT", path("node.pem"))
+            .env("TLS_KEY", path("node-key.pem"))
+            .env(
+                "DATABASE_URL",
+                format!("sqlite:{}", path("timecard.db").display()),
+            );
+        let mut process = Process::start(command);
+        let line = process.line().await;
+        let (_, address) = line.rsplit_once("https://").unwrap();
+        self.address = address.parse().unwrap();
+        self.process = Some(process);
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// A proxy in front of it that tunnels its Socket.IO connections.
+    pub(crate) async fn proxy(&self) -> TestProxy {
+        let rules = format!(
+            r#"ca = "{}"
+
+[socket.readers]
+kind = "socket.io"
+path = "/socket.io/"
+mode = "tunnel""#,
+            self.ca_file().display()
+        );
+        TestProxy::new(&self.url(), &rules).await
+    }
+}
