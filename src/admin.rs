@@ -3,7 +3,7 @@
 //! | endpoint | answer |
 //! |---|---|
 //! | `GET /healthz` | 200 `ok` while the process runs |
-//! | `GET /readyz` | 200 when a table is in force and Node accepts connections or nothing needs it; else 503 |
+//! | `GET /readyz` | 200 when a table is in force and Node answers or nothing needs it; else 503 |
 //! | `GET /metrics` | Prometheus text format |
 //! | `GET /api/table` | JSON: the generation, the rules with their state, how the last load went |
 //!
@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
-use http::{StatusCode, Uri};
+use http::{Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use tracing::error;
 
@@ -28,7 +28,7 @@ use crate::config::{Claim, Rule, To};
 use crate::live::{Live, RuleState, Snapshot, format_sources};
 use crate::metrics::Metrics;
 use crate::upstream::breaker::{Breaker, BreakerState};
-use crate::upstream::connect::connect;
+use crate::upstream::health::answers;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -57,8 +57,12 @@ pub(crate) async fn serve(listener: TcpListener, view: View) {
 /// DNS rebinding gives a page of `evil.example` a way to this port, but not a loopback `Host`.
 async fn refuse_strangers(request: Request, next: Next) -> Response {
     // A target in absolute form would be another name for this port.
+    // Nothing here takes anything but GET; a page that posts a form must not learn even that.
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let unsigned =
+        (changes && !request.headers().contains_key(ORIGIN)).then_some("the Origin is missing");
     let named = request.uri().authority().map(|_| "the target names a host");
-    match named.or_else(|| stranger(request.headers())) {
+    match named.or_else(|| stranger(request.headers())).or(unsigned) {
         Some(reason) => (
             StatusCode::FORBIDDEN,
             Json(json!({ "code": "forbidden", "message": reason })),
@@ -116,7 +120,7 @@ async fn readyz(State(view): State<View>) -> Response {
     let snapshot = view.live.load();
     let needed = snapshot.table.needs_node();
     let node = if needed {
-        connect(&snapshot.node).await.map(drop)
+        answers(&snapshot.node).await
     } else {
         Ok(())
     };

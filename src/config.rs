@@ -75,6 +75,17 @@ pub struct Config {
     pub sockets: Vec<Socket>,
     /// `[rule.ID]`, in the order of the file; `[defaults]` are already applied.
     pub rules: Vec<Rule>,
+    /// Where the file names other files.
+    pub places: Places,
+}
+
+/// Where the names of other files stand, for what only reading them can find.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Places {
+    /// `cert` and `key` of `[server]`.
+    pub certificate: Option<Span>,
+    /// `ca` or `pin` of `[node]`.
+    pub trust: Option<Span>,
 }
 
 /// `[server]`: the public side.

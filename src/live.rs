@@ -4,20 +4,25 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use crate::config::{self, Code, Diagnostic, Severity, Source};
+use crate::certificate;
+use crate::config::{self, Code, Diagnostic, Severity, Source, Span};
 use crate::metrics::{Metrics, RuleMetrics};
 use crate::native::{App, NativeApp, Settings};
 use crate::routing::diff::{Diff, diff};
 use crate::routing::table::Table;
-use crate::routing::watch::{Content, SETTLE, watch};
+use crate::routing::watch::{Content, SETTLE, Watch, watch};
 use crate::routing::{Endpoint, NativeSide};
-use crate::upstream::Target;
 use crate::upstream::breaker::{Breaker, BreakerState};
+use crate::upstream::{Target, TargetError};
+
+/// How often a file is tried again that was refused because of another one, such as Node's CA.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Everything that one request needs, of one generation.
 #[derive(Debug)]
@@ -184,13 +189,43 @@ impl Live {
     pub(crate) async fn follow(self: Arc<Self>) {
         let loaded = self.report().source.text.as_bytes().to_vec();
         let mut watch = watch(&self.path, loaded);
+        let mut content = watch.changed().await;
         loop {
-            let content = watch.changed().await;
-            if let Err(failed) = self.try_content(content) {
+            match self.try_content(content.clone()) {
+                Ok(()) => content = watch.changed().await,
                 // A writer may be about to mend it.
-                if watch.stands(SETTLE).await {
+                Err(failed) if watch.stands(SETTLE).await => {
+                    let elsewhere = failed
+                        .diagnostics
+                        .iter()
+                        .any(|found| found.code == Code::Trust);
                     self.refuse(failed);
+                    content = self.next_content(&mut watch, content, elsewhere).await;
                 }
+                Err(_) => content = watch.changed().await,
+            }
+        }
+    }
+
+    /// What to try after a refusal: the next content, or the same one again once it loads, where what was wrong is in
+    /// another file.
+    async fn next_content(&self, watch: &mut Watch, content: Content, elsewhere: bool) -> Content {
+        loop {
+            match timeout(RETRY, watch.changed()).await {
+                Ok(content) => return content,
+                Err(_) if elsewhere => {
+                    let source = content
+                        .clone()
+                        .ok()
+                        .map(|bytes| config::decode(&self.path, bytes));
+                    let parsed = source
+                        .and_then(Result::ok)
+                        .and_then(|source| config::parse(&source).0);
+                    if parsed.is_some_and(|config| Target::new(config.node).is_ok()) {
+                        return content;
+                    }
+                }
+                Err(_) => {}
             }
         }
     }
@@ -357,6 +392,16 @@ impl Loaded {
             config,
             mut diagnostics,
         } = self;
+        // Only warnings: a file may be checked on another machine than the one that it is for.
+        if let Err(error) = certificate::read(&config.server.cert, &config.server.key) {
+            let finding = Diagnostic::warning(Code::Certificate, error.to_string());
+            diagnostics.push(at(finding, config.places.certificate.as_ref()));
+        }
+        if let Err(error) = Target::new(config.node.clone()) {
+            let mut finding = untrusted(&config, &error);
+            finding.severity = Severity::Warning;
+            diagnostics.push(finding);
+        }
         match Table::compile(config, 1, served.side()) {
             Ok((table, more)) => {
                 diagnostics.extend(more);
@@ -412,9 +457,10 @@ fn build(
         diagnostics,
     };
     let node = match old {
-        Some(old) if old.node.settings == config.node => Arc::clone(&old.node),
+        Some(old) if old.node.is_still(&config.node) => Arc::clone(&old.node),
         _ => Target::new(config.node.clone()).map_err(|error| {
-            refused(vec![Diagnostic::error(Code::Trust, format_sources(&error))])
+            diagnostics.push(untrusted(&config, &error));
+            refused(std::mem::take(&mut diagnostics))
         })?,
     };
     let table = match Table::compile(config, generation, served.side()) {
@@ -472,6 +518,19 @@ fn build(
         },
         diagnostics,
     ))
+}
+
+/// A `ca` or `pin` that cannot be used.
+fn untrusted(config: &config::Config, error: &TargetError) -> Diagnostic {
+    let finding = Diagnostic::error(Code::Trust, format_sources(error));
+    at(finding, config.places.trust.as_ref())
+}
+
+fn at(finding: Diagnostic, place: Option<&Span>) -> Diagnostic {
+    match place {
+        Some(place) => finding.at(place.clone()),
+        None => finding,
+    }
 }
 
 /// An error with what caused it, in one line.

@@ -33,8 +33,8 @@ use crate::server::accept::{Connection, Seat, Shared};
 use crate::server::tls::Certificates;
 use crate::upstream::process::NodeProcess;
 
+pub use crate::certificate::CertificateError;
 pub use handover::{hand_over, inherited_by_us};
-pub use tls::CertificateError;
 
 /// Why the proxy does not start. Each reads as one clear line; `Routes` has a report of its own.
 #[derive(Debug, thiserror::Error)]
@@ -231,6 +231,7 @@ impl Server {
         });
 
         let (native, native_threads) = native.unzip();
+        let finishing = native.clone();
         let (seats, given): (Vec<_>, Vec<_>) = (0..parallelism()).map(|_| Seat::new()).unzip();
         let shared = Arc::new(Shared {
             live: Arc::clone(&live),
@@ -257,8 +258,15 @@ impl Server {
             limit_s = limit.as_secs(),
             "draining: no new connections, what runs comes to its end"
         );
-        if timeout(limit, acceptors.recv()).await.is_err() {
-            warn!("connections are cut: they did not end in time");
+        let ended = async {
+            acceptors.recv().await;
+            // A handler whose client is gone still has its work to do.
+            if let Some(native) = &finishing {
+                native.finish().await;
+            }
+        };
+        if timeout(limit, ended).await.is_err() {
+            warn!("connections or native handlers are cut: they did not end in time");
         }
         stop.abort();
         // Each thread holds a sender: this returns when the last of them has ended.

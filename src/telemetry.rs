@@ -35,6 +35,7 @@ pub(crate) fn start(format: LogFormat) {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         let message = info.payload_as_str().unwrap_or("no message");
-        error!(place, "panic: {message}");
+        // The text may quote what a client sent.
+        error!(place, "panic: {}", message.escape_debug());
     }));
 }

@@ -6,6 +6,7 @@ pub(crate) mod breaker;
 pub(crate) mod connect;
 pub(crate) mod forward;
 pub(crate) mod headers;
+pub(crate) mod health;
 pub(crate) mod pool;
 pub(crate) mod process;
 
@@ -14,7 +15,8 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-use crate::config;
+use crate::certificate::{Mark, mark};
+use crate::config::{self, Trust};
 
 pub(crate) use connect::TargetError;
 
@@ -26,6 +28,8 @@ pub(crate) struct Target {
     pub settings: config::Node,
     /// For `https`: how to check it, and the name to ask for.
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// What the file of `ca` or `pin` looked like when it was read.
+    mark: Mark,
     /// `scheme://host:port` as a `Location` of Node's would spell it, without and with a default port.
     origins: Vec<String>,
 }
@@ -36,6 +40,7 @@ impl Target {
     /// # Errors
     /// When such a file cannot be read or holds no certificate.
     pub(crate) fn new(settings: config::Node) -> Result<Arc<Self>, TargetError> {
+        let mark = trust_mark(&settings);
         let tls = connect::connector(&settings)?;
         let url = &settings.url;
         let scheme = if url.https { "https" } else { "http" };
@@ -52,6 +57,19 @@ impl Target {
             tls,
             origins,
             settings,
+            mark,
         }))
+    }
+
+    /// Whether a table with this `[node]` may go on with it: neither the keys nor the file that they name changed.
+    pub(crate) fn is_still(&self, settings: &config::Node) -> bool {
+        self.settings == *settings && self.mark == trust_mark(settings)
+    }
+}
+
+fn trust_mark(settings: &config::Node) -> Mark {
+    match &settings.trust {
+        Trust::Ca(path) | Trust::Pin(path) => mark(path),
+        Trust::Plain | Trust::Insecure => None,
     }
 }

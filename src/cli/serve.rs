@@ -1,6 +1,6 @@
 //! `strangler serve`: the process around the server, that is its log, its signals and its exit code.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,6 +19,8 @@ pub(super) fn serve(routes: &Path, log: LogFormat, apps: &[App]) -> anyhow::Resu
         .enable_all()
         .build()
         .context("cannot start a runtime")?;
+    // Asked now, since a newer program may be put in its place before a successor is started.
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
     runtime.block_on(async {
         let signals = Signals::listen().context("cannot listen to signals")?;
         let server = match Server::bind(routes, apps) {
@@ -31,7 +33,7 @@ pub(super) fn serve(routes: &Path, log: LogFormat, apps: &[App]) -> anyhow::Resu
         let listeners = server
             .listeners()
             .context("cannot keep the sockets for a successor")?;
-        let following = tokio::spawn(signals.follow(server.stop(), listeners));
+        let following = tokio::spawn(signals.follow(server.stop(), program, listeners));
         inherited_by_us();
         server.run().await?;
         following.abort();
@@ -59,7 +61,7 @@ impl Signals {
 
     /// The first SIGTERM or SIGINT drains, the second ends at once. SIGUSR2 starts a successor, which ends us with a
     /// SIGTERM once it serves; if it does not get that far, we go on.
-    async fn follow(mut self, stop: Stop, listeners: Vec<std::net::TcpListener>) {
+    async fn follow(mut self, stop: Stop, program: PathBuf, listeners: Vec<std::net::TcpListener>) {
         let mut listeners = Some(listeners);
         let replaced = Arc::new(AtomicBool::new(false));
         loop {
@@ -67,7 +69,7 @@ impl Signals {
                 _ = self.terminate.recv() => {}
                 _ = self.interrupt.recv() => {}
                 _ = self.replace.recv() => {
-                    replace(listeners.as_deref(), &replaced);
+                    replace(&program, listeners.as_deref(), &replaced);
                     continue;
                 }
                 _ = self.hangup.recv() => {
@@ -87,7 +89,11 @@ impl Signals {
     }
 }
 
-fn replace(listeners: Option<&[std::net::TcpListener]>, replaced: &Arc<AtomicBool>) {
+fn replace(
+    program: &Path,
+    listeners: Option<&[std::net::TcpListener]>,
+    replaced: &Arc<AtomicBool>,
+) {
     let Some(listeners) = listeners else {
         warn!("already draining: no successor is started");
         return;
@@ -100,7 +106,7 @@ fn replace(listeners: Option<&[std::net::TcpListener]>, replaced: &Arc<AtomicBoo
         .iter()
         .map(std::net::TcpListener::try_clone)
         .collect::<Result<_, _>>();
-    match copies.and_then(hand_over) {
+    match copies.and_then(|copies| hand_over(program, copies)) {
         Ok(mut successor) => {
             info!(pid = successor.id(), "started a successor");
             // A successor that fails says why in its own log; reaped, it leaves no zombie.

@@ -262,6 +262,8 @@ codes! {
     BadSelector = "bad-selector",
     /// It is not clear how Node is to be recognised.
     Trust = "trust",
+    /// The certificate or the key of the public side cannot be used.
+    Certificate = "certificate",
     /// The admin interface would be reachable from outside.
     NotLoopback = "not-loopback",
     /// Two parts of the proxy would use the same address, or Node's address is the proxy's own.

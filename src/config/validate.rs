@@ -7,7 +7,7 @@ use crate::config::reader::{Reader, Table};
 use crate::config::render;
 use crate::config::source::Source;
 use crate::config::value::Value;
-use crate::config::{Config, NodeUrl, Span, To};
+use crate::config::{Config, NodeUrl, Places, Span, To};
 use crate::config::{defaults, keys, native, node, rule, server, socket, syntax};
 
 /// See [`crate::config::parse`].
@@ -90,6 +90,12 @@ fn file<'a>(reader: &'a Reader<'a>, file: Table<'a>) -> Option<Config> {
             );
         }
     }
+    let place = |name: &str, keys: &[&str]| {
+        let table = file.get(name)?.table("")?;
+        keys.iter()
+            .find_map(|key| table.get(key))
+            .map(|value| value.span())
+    };
     Some(Config {
         force_node: force_node.unwrap_or(Some(false))?,
         server: server?.checked?,
@@ -105,6 +111,10 @@ fn file<'a>(reader: &'a Reader<'a>, file: Table<'a>) -> Option<Config> {
         limits,
         sockets,
         rules,
+        places: Places {
+            certificate: place("server", &["cert"]),
+            trust: place("node", &["ca", "pin"]),
+        },
     })
 }
 

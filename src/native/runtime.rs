@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::native::Decline;
@@ -29,6 +30,8 @@ const WHOLE_BODY: u64 = 64 * 1024;
 pub(crate) struct NativeRuntime {
     router: Router,
     runtime: Handle,
+    /// Calls that run to their end, whoever waits for them.
+    unstoppable: TaskTracker,
 }
 
 /// Why the application gave no answer.
@@ -48,14 +51,24 @@ impl NativeRuntime {
         let router = router
             .fallback(|| async { Decline })
             .method_not_allowed_fallback(|| async { Decline });
-        Self { router, runtime }
+        Self {
+            router,
+            runtime,
+            unstoppable: TaskTracker::new(),
+        }
+    }
+
+    /// Waits for the calls that nothing cancels.
+    pub(crate) async fn finish(&self) {
+        self.unstoppable.close();
+        self.unstoppable.wait().await;
     }
 
     /// Starts a request. Dropping the call cancels it if `cancel` is set; otherwise the handler runs to its end.
     pub(crate) fn call(&self, request: Request<Body>, cancel: bool) -> Call {
         let (head_sender, head) = oneshot::channel();
         let router = self.router.clone();
-        let task = self.runtime.spawn(async move {
+        let run = async move {
             let response = match router.oneshot(request).await {
                 Ok(response) => response,
                 Err(never) => match never {},
@@ -80,7 +93,12 @@ impl NativeRuntime {
             {
                 pump(body, frames).await;
             }
-        });
+        };
+        let task = if cancel {
+            self.runtime.spawn(run)
+        } else {
+            self.unstoppable.spawn_on(run, &self.runtime)
+        };
         Call {
             head,
             guard: AbortOnDrop(cancel.then(|| task.abort_handle())),

@@ -58,6 +58,7 @@ pub(crate) fn config(rules: Vec<Rule>) -> Config {
         },
         sockets: Vec::new(),
         rules,
+        places: Default::default(),
     }
 }
 

@@ -162,7 +162,13 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
                     Some(cut) => cut.await,
                     None => std::future::pending().await,
                 }
-            } => return,
+            } => {
+                if !client.state.is_busy() {
+                    return;
+                }
+                // A request that crossed our goodbye was admitted and gets its answer.
+                cut.set(Some(sleep(limits.header_timeout)));
+            }
             () = &mut stopping, if !ending => {
                 ending = true;
                 graceful_shutdown(connection.as_mut());

@@ -1,7 +1,6 @@
 //! The way of a request, all of it: check, look up, ask one side, perhaps the other, answer.
 
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,22 +12,24 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
-use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::config::{Rule, To};
 use crate::live::{RuleState, Snapshot, format_sources};
 use crate::native::ClientInfo;
-use crate::native::runtime::{CallError, NativeBody, NativeRuntime};
+use crate::native::runtime::{Call, CallError, NativeBody, NativeRuntime};
 use crate::routing::{Reason, RequestHead, Side};
 use crate::server::body::{Answer, AnswerBody, ClientBody, InFlight, KeptBody};
 use crate::server::connection::Client;
 use crate::server::respond::Refusal;
 use crate::server::upgrade::{Upgrade, is_upgrade};
 use crate::upstream::breaker::{Admission, Breaker, BreakerState};
-use crate::upstream::forward::{ForwardError, RequestBody, forward};
+use crate::upstream::forward::{ForwardError, RequestBody, forward, in_time};
 use crate::upstream::headers::{SIDE, host, join_cookies, publish_location, strip_hop_by_hop};
+
+/// How long a native handler may wait for a client that sends none of its body. The watchdog ends such clients.
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Answers one request.
 pub(super) async fn dispatch(
@@ -92,6 +93,7 @@ async fn answer(
         snapshot: &snapshot,
         state,
         host: &host,
+        long_poll: matches!(route.reason, Reason::Socket(_)),
     };
     let (mut response, side) = match (route.side, route.rule, &client.acceptor.shared.native) {
         // The native side serves no upgrades: a live channel is a `[socket]`.
@@ -147,6 +149,8 @@ struct Exchange<'x> {
     snapshot: &'x Arc<Snapshot>,
     state: &'x RuleState,
     host: &'x HeaderValue,
+    /// Of a socket, whose polls hang by design.
+    long_poll: bool,
 }
 
 impl Exchange<'_> {
@@ -180,20 +184,23 @@ impl Exchange<'_> {
         };
 
         let kept = body.map(|body| KeptBody::new(body, self.snapshot.table.config().limits.replay));
-        let call = native.call(native_request(&parts, path, address, kept.clone()), safe);
-        let (failure, answer) = match in_time(call.answer(), rule.timeout, kept.as_ref()).await {
-            Ok(Ok(response)) if response.status().is_server_error() => {
+        let call = native.call(
+            self.native_request(&parts, path, address, kept.clone()),
+            safe,
+        );
+        let (failure, answer) = match self.in_time(call, rule.timeout, kept.as_ref()).await {
+            Some(Ok(response)) if response.status().is_server_error() => {
                 ("status", native_response(response))
             }
-            Ok(Ok(response)) => {
+            Some(Ok(response)) => {
                 if let Some(verdict) = verdict {
                     verdict.give(false);
                 }
                 return (native_response(response), Answerer::Native);
             }
-            Ok(Err(CallError::Panicked)) => ("panic", Refusal::NativePanic.into_response()),
-            Ok(Err(CallError::Declined)) => ("decline", Refusal::Declined.into_response()),
-            Err(_) => ("timeout", Refusal::NativeTimeout.into_response()),
+            Some(Err(CallError::Panicked)) => ("panic", Refusal::NativePanic.into_response()),
+            Some(Err(CallError::Declined)) => ("decline", Refusal::Declined.into_response()),
+            None => ("timeout", Refusal::NativeTimeout.into_response()),
         };
         let declined = failure == "decline";
         // A decline says nothing of the health of native.
@@ -217,6 +224,56 @@ impl Exchange<'_> {
                 (answer, Answerer::Native)
             }
         }
+    }
+
+    /// The request as axum gets it: the headers as Node would see them, the endpoint's spelling of the path, the
+    /// client's beside it.
+    fn native_request(
+        &self,
+        parts: &Parts,
+        path: Option<String>,
+        address: IpAddr,
+        body: Option<KeptBody>,
+    ) -> Request<axum::body::Body> {
+        let body = body.map_or_else(axum::body::Body::empty, axum::body::Body::new);
+        let mut request = Request::new(body);
+        *request.method_mut() = parts.method.clone();
+        *request.version_mut() = parts.version;
+        let headers = request.headers_mut();
+        *headers = parts.headers.clone();
+        strip_hop_by_hop(headers);
+        let trusted = &self.snapshot.table.config().server.trusted_proxies;
+        self.client.hop.describe(headers, self.host, trusted);
+        *request.uri_mut() = match path {
+            None => parts.uri.clone(),
+            Some(path) => respell(&parts.uri, &path),
+        };
+        request
+            .extensions_mut()
+            .insert(OriginalUri(parts.uri.clone()));
+        request.extensions_mut().insert(ClientInfo { address });
+        request
+    }
+
+    /// Waits for native. The time that the client takes for its body is not native's: a slow upload must not open the
+    /// breaker. A client that sends nothing for long is no reason to wait.
+    async fn in_time(
+        &self,
+        call: Call,
+        limit: Duration,
+        body: Option<&KeptBody>,
+    ) -> Option<Result<Response<NativeBody>, CallError>> {
+        let (mut read, mut since) = (0, Instant::now());
+        let moves = || {
+            let Some(body) = body else { return false };
+            let before = std::mem::replace(&mut read, body.bytes_read());
+            if read != before {
+                since = Instant::now();
+                return true;
+            }
+            body.waits_for_client() && since.elapsed() < UPLOAD_PATIENCE
+        };
+        in_time(call.answer(), limit, moves).await
     }
 
     /// Node answers, or the proxy says why it did not.
@@ -262,8 +319,14 @@ impl Exchange<'_> {
         parts.version = Version::HTTP_11;
         let node = &self.snapshot.node;
         let request = Request::from_parts(parts, body);
-        let mut response =
-            forward(&self.client.acceptor.pool, node, &shared.metrics, request).await?;
+        let mut response = forward(
+            &self.client.acceptor.pool,
+            node,
+            &shared.metrics,
+            request,
+            self.long_poll,
+        )
+        .await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let upgrade = upgrade.ok_or(ForwardError::WrongUpgrade)?;
             upgrade.join(&mut response, self.client, &self.state.id)?;
@@ -317,24 +380,6 @@ impl Drop for Verdict<'_> {
     }
 }
 
-/// Waits for native, or `Err` after `limit` without an answer. The time that the client takes for its body is not
-/// native's: a slow upload must not open the breaker.
-async fn in_time<F: Future>(
-    answer: F,
-    limit: Duration,
-    body: Option<&KeptBody>,
-) -> Result<F::Output, Elapsed> {
-    let mut answer = pin!(answer);
-    loop {
-        let read = body.map(KeptBody::bytes_read);
-        match timeout(limit, &mut answer).await {
-            Err(_) if body.is_some_and(KeptBody::waits_for_client) => {}
-            Err(_) if body.map(KeptBody::bytes_read) != read => {}
-            outcome => return outcome,
-        }
-    }
-}
-
 /// Checks the target and the host of a request, and puts the target into origin form. Returns the one `Host`.
 fn check_target(parts: &mut Parts) -> Result<HeaderValue, Refusal> {
     if parts.method == Method::CONNECT {
@@ -368,6 +413,12 @@ fn check_target(parts: &mut Parts) -> Result<HeaderValue, Refusal> {
             .unwrap_or_else(|| PathAndQuery::from_static("/"));
         parts.uri = Uri::from(path);
     }
+    // hyper reads what ends in `chunked`; another coding before it would reach Node unsaid (RFC 9112 §6.1).
+    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+    let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_some_and(|coding| !plain(coding)) || codings.next().is_some() {
+        return Err(Refusal::BadFraming);
+    }
     host(&parts.headers).cloned().ok_or(Refusal::BadHost)
 }
 
@@ -380,29 +431,6 @@ fn expects_continue(headers: &HeaderMap) -> bool {
     headers
         .get(EXPECT)
         .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-}
-
-/// The request as axum gets it: the endpoint's spelling of the path, the client's beside it.
-fn native_request(
-    parts: &Parts,
-    path: Option<String>,
-    address: IpAddr,
-    body: Option<KeptBody>,
-) -> Request<axum::body::Body> {
-    let body = body.map_or_else(axum::body::Body::empty, axum::body::Body::new);
-    let mut request = Request::new(body);
-    *request.method_mut() = parts.method.clone();
-    *request.version_mut() = parts.version;
-    *request.headers_mut() = parts.headers.clone();
-    *request.uri_mut() = match path {
-        None => parts.uri.clone(),
-        Some(path) => respell(&parts.uri, &path),
-    };
-    request
-        .extensions_mut()
-        .insert(OriginalUri(parts.uri.clone()));
-    request.extensions_mut().insert(ClientInfo { address });
-    request
 }
 
 fn respell(uri: &Uri, path: &str) -> Uri {

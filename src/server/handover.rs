@@ -4,6 +4,7 @@
 use std::env;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -64,11 +65,11 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Starts this program again, with the same arguments and the open sockets. The successor ends us when it serves.
+/// Starts `program` with our arguments and the open sockets. The successor ends us when it serves.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn hand_over(listeners: Vec<TcpListener>) -> io::Result<Child> {
+pub fn hand_over(program: &Path, listeners: Vec<TcpListener>) -> io::Result<Child> {
     let mappings = listeners
         .into_iter()
         .zip(FIRST_DESCRIPTOR..)
@@ -77,7 +78,7 @@ pub fn hand_over(listeners: Vec<TcpListener>) -> io::Result<Child> {
             child_fd,
         })
         .collect::<Vec<_>>();
-    let mut command = Command::new(env::current_exe()?);
+    let mut command = Command::new(program);
     command
         .args(env::args_os().skip(1))
         .env("LISTEN_FDS", mappings.len().to_string())

@@ -16,6 +16,9 @@ pub(super) enum Refusal {
     /// `Host` is missing, repeated, invalid, or not what the target says.
     #[error("the request needs exactly one valid Host")]
     BadHost,
+    /// A transfer coding other than `chunked`.
+    #[error("the only transfer coding is `chunked`")]
+    BadFraming,
     /// CONNECT.
     #[error("this server is not a forward proxy")]
     Connect,
@@ -59,6 +62,7 @@ impl Refusal {
     fn describe(&self) -> (StatusCode, &'static str) {
         match self {
             Self::BadHost => (StatusCode::BAD_REQUEST, "bad-host"),
+            Self::BadFraming => (StatusCode::BAD_REQUEST, "bad-framing"),
             Self::Connect => (StatusCode::METHOD_NOT_ALLOWED, "connect-refused"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
             Self::BadBody => (StatusCode::BAD_REQUEST, "bad-body"),

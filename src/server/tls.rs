@@ -1,62 +1,23 @@
 //! The public certificate: loaded, checked, and exchanged under running connections when its files change.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::crypto::ring::{default_provider, sign::any_supported_type};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use rustls::crypto::ring::default_provider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
+use crate::certificate::{CertificateError, Mark, check_date, mark, read};
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::upstream::connect::{in_date, unix_now};
 
 /// How often the files are looked at. A new certificate is served well within 2 s.
 const POLL: Duration = Duration::from_millis(500);
-
-/// Certificate and key files that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
-    /// Missing, unreadable, empty or cut.
-    #[error("cannot read a {what} from `{}`: {source}", .path.display())]
-    Read {
-        /// `certificate` or `private key`.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: pem::Error,
-    },
-    /// No certificate in the file.
-    #[error("`{}` holds no certificate", .0.display())]
-    Empty(PathBuf),
-    /// Not X.509.
-    #[error("`{}` does not begin with an X.509 certificate", .0.display())]
-    Malformed(PathBuf),
-    /// The key is not the certificate's.
-    #[error("`{}` and `{}` do not belong together", .cert.display(), .key.display())]
-    Mismatch {
-        /// The chain.
-        cert: PathBuf,
-        /// The key.
-        key: PathBuf,
-    },
-    /// Out of date.
-    #[error("the certificate in `{}` is out of date", .0.display())]
-    OutOfDate(PathBuf),
-    /// A kind of key that rustls does not sign with.
-    #[error("the key in `{}` is of no supported kind", .0.display())]
-    Key(PathBuf),
-}
 
 /// The certificate that new handshakes get.
 #[derive(Debug)]
@@ -125,7 +86,7 @@ impl Certificates {
 struct Files {
     cert: PathBuf,
     key: PathBuf,
-    marks: [Option<(u64, u64, i64, i64)>; 2],
+    marks: [Mark; 2],
 }
 
 impl Files {
@@ -137,57 +98,11 @@ impl Files {
     }
 
     fn at(cert: &Path, key: &Path) -> Self {
-        let marks = [cert, key].map(|path| {
-            let file = fs::metadata(path).ok()?;
-            Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
-        });
         Self {
             cert: cert.to_owned(),
             key: key.to_owned(),
-            marks,
+            marks: [cert, key].map(mark),
         }
-    }
-}
-
-fn read(cert: &Path, key: &Path) -> Result<CertifiedKey, CertificateError> {
-    let failed = |what, path: &Path| {
-        let path = path.to_owned();
-        move |source| CertificateError::Read {
-            what,
-            path: path.clone(),
-            source,
-        }
-    };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(cert)
-        .map_err(failed("certificate", cert))?
-        .collect::<Result<_, _>>()
-        .map_err(failed("certificate", cert))?;
-    let Some(leaf) = chain.first() else {
-        return Err(CertificateError::Empty(cert.to_owned()));
-    };
-    in_date(leaf, 0).map_err(|_| CertificateError::Malformed(cert.to_owned()))?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(failed("private key", key))?;
-    let signer = any_supported_type(&private).map_err(|_| CertificateError::Key(key.to_owned()))?;
-    let pair = CertifiedKey::new(chain, signer);
-    match pair.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
-            Ok(pair)
-        }
-        Err(_) => Err(CertificateError::Mismatch {
-            cert: cert.to_owned(),
-            key: key.to_owned(),
-        }),
-    }
-}
-
-fn check_date(path: &Path, pair: &CertifiedKey) -> Result<(), CertificateError> {
-    let leaf = pair
-        .cert
-        .first()
-        .ok_or_else(|| CertificateError::Empty(path.to_owned()))?;
-    match in_date(leaf, unix_now()) {
-        Ok(true) => Ok(()),
-        _ => Err(CertificateError::OutOfDate(path.to_owned())),
     }
 }
 

@@ -88,6 +88,11 @@ impl ClientState {
         self.http2
     }
 
+    /// Whether a request is being answered.
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_flight.load(Relaxed) > 0
+    }
+
     pub(super) fn became_tunnel(&self) {
         self.tunnelled.store(true, Relaxed);
     }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -21,9 +20,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use x509_cert::Certificate;
-use x509_cert::der::Decode;
 
+use crate::certificate::in_date;
 use crate::config::{self, Trust};
 use crate::upstream::Target;
 
@@ -208,29 +206,6 @@ impl ServerCertVerifier for LeafVerifier {
             .signature_verification_algorithms
             .supported_schemes()
     }
-}
-
-/// Whether a certificate is in date at `now`, in seconds since 1970.
-///
-/// # Errors
-/// When it is not X.509.
-pub(crate) fn in_date(
-    certificate: &CertificateDer<'_>,
-    now: u64,
-) -> Result<bool, x509_cert::der::Error> {
-    let certificate = Certificate::from_der(certificate)?;
-    let validity = certificate.tbs_certificate().validity();
-    let from = validity.not_before.to_unix_duration().as_secs();
-    let until = validity.not_after.to_unix_duration().as_secs();
-    Ok((from..=until).contains(&now))
-}
-
-/// Seconds since 1970, now.
-#[must_use]
-pub(crate) fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 impl AsyncRead for NodeStream {

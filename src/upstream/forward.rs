@@ -75,7 +75,7 @@ impl ForwardError {
 }
 
 /// Sends a request to Node and waits for the head of its answer. The request carries its final headers and an
-/// origin-form target.
+/// origin-form target. A `long_poll` may wait for as long as it likes to, and does not count as waiting.
 ///
 /// # Errors
 /// When Node cannot be reached, does not answer in time, or breaks off.
@@ -84,8 +84,12 @@ pub(crate) async fn forward(
     target: &Arc<Target>,
     metrics: &Arc<Metrics>,
     mut request: Request<RequestBody>,
+    long_poll: bool,
 ) -> Result<Response<NodeBody>, ForwardError> {
-    let _waiting = Waiting::enter(metrics, target.settings.max_waiting)?;
+    let _waiting = match long_poll {
+        true => None,
+        false => Some(Waiting::enter(metrics, target.settings.max_waiting)?),
+    };
     let progress = request.body().progress();
     let go_ahead = request.body_mut().hold_until_continue();
     observe_informational(&mut request, metrics, go_ahead);
@@ -98,13 +102,13 @@ pub(crate) async fn forward(
         // Kept only where it may be needed: a repeatable request on a connection that Node may have closed.
         let spare = (lease.reused && is_repeatable(&request)).then(|| copy_of(&request));
         let answer = lease.sender.try_send_request(request);
-        let Some(answer) = in_time(
-            answer,
-            target.settings.response_timeout,
-            progress.as_deref(),
-        )
-        .await
-        else {
+        let mut sent = 0;
+        let moves = || {
+            let before =
+                std::mem::replace(&mut sent, progress.as_deref().map_or(0, Progress::bytes));
+            sent != before
+        };
+        let Some(answer) = in_time(answer, target.settings.response_timeout, moves).await else {
             return Err(ForwardError::Timeout);
         };
         let mut error = match answer {
@@ -121,18 +125,18 @@ pub(crate) async fn forward(
     }
 }
 
-/// Waits for the head, or `None` after `limit` without one. A body on its way gives Node more time.
-async fn in_time<F: Future>(
+/// Waits for an answer, or `None` after `limit` without one. `moves` is asked then whether the body is still on its way,
+/// which gives the answer more time.
+pub(crate) async fn in_time<F: Future>(
     answer: F,
     limit: Duration,
-    progress: Option<&Progress>,
+    mut moves: impl FnMut() -> bool,
 ) -> Option<F::Output> {
     let mut answer = std::pin::pin!(answer);
     loop {
-        let sent = progress.map(Progress::bytes);
         match timeout(limit, &mut answer).await {
             Ok(answer) => return Some(answer),
-            Err(_) if progress.map(Progress::bytes) != sent => {}
+            Err(_) if moves() => {}
             Err(_) => return None,
         }
     }

@@ -46,13 +46,14 @@ impl NodeProcess {
             match self.spawn() {
                 Ok(mut child) => {
                     let pid = child.id().unwrap_or_default();
-                    info!(pid, command = ?self.command, "node started");
+                    // Arguments may hold secrets that came from the environment.
+                    info!(pid, program = %self.command[0], "node started");
                     tokio::select! {
                         status = child.wait() => report_end(status),
                         () = told(&mut stop) => return end(child).await,
                     }
                 }
-                Err(error) => error!(%error, command = ?self.command, "node cannot be started"),
+                Err(error) => error!(%error, program = %self.command[0], "node cannot be started"),
             }
             if started.elapsed() >= HEALTHY {
                 pause = FIRST_PAUSE;
@@ -109,12 +110,16 @@ fn report_end(status: std::io::Result<ExitStatus>) {
 /// Asks with SIGTERM first, so that Node closes its database and its sockets. The command may be a shell or npm, so
 /// its whole group is asked.
 async fn end(mut child: Child) {
-    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
-        let _ = killpg(Pid::from_raw(pid), Signal::SIGTERM);
-    }
+    let group = child
+        .id()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .map(Pid::from_raw);
+    let Some(group) = group else { return };
+    let _ = killpg(group, Signal::SIGTERM);
     if timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
-        warn!("node did not end in time and was killed");
-        let _ = child.kill().await;
+        warn!("node did not end in time and is killed");
+        let _ = killpg(group, Signal::SIGKILL);
+        let _ = child.wait().await;
     }
 }
 

@@ -63,6 +63,12 @@ async fn strangers_are_refused() {
         ),
         (
             format!("POST /api/table HTTP/1.1\r\nHost: {own}\r\nContent-Length: 0\r\n"),
+            "403",
+        ),
+        (
+            format!(
+                "POST /api/table HTTP/1.1\r\nHost: {own}\r\nOrigin: http://{own}\r\nContent-Length: 0\r\n"
+            ),
             "405",
         ),
         (format!("GET /nothing HTTP/1.1\r\nHost: {own}\r\n"), "404"),

@@ -10,7 +10,7 @@ use strangler::config::{self, Code, Config, Diagnostic, Source, render};
 const FOLDER: &str = "tests/fixtures/config";
 
 /// What routing, the server and the applications report, and what is about a file rather than about its content.
-const NOT_HERE: [Code; 12] = [
+const NOT_HERE: [Code; 13] = [
     Code::NotFound,
     Code::PermissionDenied,
     Code::NotAFile,
@@ -23,6 +23,7 @@ const NOT_HERE: [Code; 12] = [
     Code::RestartPending,
     Code::UnknownApp,
     Code::AppSetting,
+    Code::Certificate,
 ];
 
 #[test]

@@ -520,6 +520,62 @@ async fn bodies_over_the_limit_get_413() {
 }
 
 #[tokio::test]
+async fn other_transfer_codings_than_chunked_are_refused() {
+    let node = TestNode::echo().await;
+    let proxy = TestProxy::new(&node.url(), "").await;
+    for codings in [
+        "gzip, chunked",
+        "chunked, chunked",
+        "chunked\r\nTransfer-Encoding: chunked",
+    ] {
+        let asked = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: {codings}\r\n\r\n0\r\n\r\n"
+        );
+        let answer = exchange(proxy.address, &proxy.tls, asked.as_bytes()).await;
+        assert!(
+            answer.starts_with(b"HTTP/1.1 400"),
+            "{codings}: {}",
+            String::from_utf8_lossy(&answer)
+        );
+    }
+    assert!(node.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_malformed_body_is_the_client_s_fault() {
+    let node = TestNode::echo().await;
+    let proxy = TestProxy::new(&node.url(), "").await;
+    let asked =
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\nhello\r\n0\r\n\r\n";
+    let answer = exchange(proxy.address, &proxy.tls, asked).await;
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(
+        answer.starts_with("HTTP/1.1 400") && answer.contains("bad-body"),
+        "{answer}"
+    );
+    assert_eq!(
+        proxy
+            .metric(r#"strangler_node_errors_total{reason="broken"}"#)
+            .await,
+        0.0
+    );
+}
+
+#[tokio::test]
+async fn a_body_passes_with_an_upgrade_that_node_ignores() {
+    let node = TestNode::answering(|seen| seen.body.clone()).await;
+    let proxy = TestProxy::new(&node.url(), "").await;
+    let asked = b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: foo\r\n\
+        Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let answer = exchange(proxy.address, &proxy.tls, asked).await;
+    assert!(
+        answer.ends_with(b"hello"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+}
+
+#[tokio::test]
 async fn heads_over_the_limit_get_431_or_414() {
     let node = TestNode::echo().await;
     let proxy = TestProxy::new(&node.url(), "").await;

@@ -6,17 +6,25 @@ use std::path::Path;
 
 /// Part, and the parts that its files may name in `use crate::`. What is not listed may know everything.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("certificate", &[]),
     ("config", &[]),
     ("metrics", &[]),
     ("telemetry", &[]),
     ("native", &[]),
     ("apps", &["native"]),
     ("routing", &["config"]),
-    ("upstream", &["config", "metrics"]),
+    ("upstream", &["certificate", "config", "metrics"]),
     ("bridge", &["routing", "upstream", "metrics", "native"]),
     (
         "live",
-        &["config", "routing", "upstream", "metrics", "native"],
+        &[
+            "certificate",
+            "config",
+            "routing",
+            "upstream",
+            "metrics",
+            "native",
+        ],
     ),
     (
         "admin",
@@ -25,7 +33,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "admin", "bridge", "config", "live", "metrics", "native", "routing", "upstream",
+            "admin",
+            "certificate",
+            "bridge",
+            "config",
+            "live",
+            "metrics",
+            "native",
+            "routing",
+            "upstream",
         ],
     ),
 ];

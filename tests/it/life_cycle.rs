@@ -40,11 +40,25 @@ async fn output(arguments: &[&str], folder: &Path) -> (bool, String, String) {
 
 #[tokio::test]
 async fn the_shipped_file_is_good() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (good, rules, warnings) = output(&["check"], root).await;
+    let folder = tempfile::tempdir().unwrap();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("routes.toml");
+    fs::copy(shipped, folder.path().join("routes.toml")).unwrap();
+    let (good, _, said) = output(&["check"], folder.path()).await;
+    let told = [
+        "cannot read a certificate",
+        "certs/server.pem",
+        "certs/ca.pem",
+        "routes.toml:8:",
+    ];
+    assert!(
+        good && told.iter().all(|text| said.contains(text)),
+        "{said}"
+    );
+    output(&["certs"], folder.path()).await;
+    let (good, rules, warnings) = output(&["check"], folder.path()).await;
     assert!(good && warnings.is_empty(), "{warnings}");
     assert!(rules.contains("routes.toml: 2 rules, no error"), "{rules}");
-    let (good, line, _) = output(&["explain", "GET", "/API/ic_log/?x=1"], root).await;
+    let (good, line, _) = output(&["explain", "GET", "/API/ic_log/?x=1"], folder.path()).await;
     assert!(
         good && line.starts_with("logs  GET /api/ic_log  node"),
         "{line}"
@@ -151,7 +165,10 @@ struct Program {
 
 impl Program {
     async fn start(routes: &Path) -> Self {
-        let mut command = strangler();
+        Self::run(strangler(), routes).await
+    }
+
+    async fn run(mut command: Command, routes: &Path) -> Self {
         // As most people start it: in the folder, with a name that has none.
         command
             .current_dir(routes.parent().unwrap())
@@ -307,7 +324,7 @@ async fn in_a_drain_kept_connections_get_their_answer_and_a_goodbye() {
 async fn sigusr2_hands_the_port_over_without_a_refused_connection() {
     let node = TestNode::echo().await;
     let ca = Ca::new();
-    let (_folder, routes) = folder(&ca, &node.url(), "");
+    let (folder, routes) = folder(&ca, &node.url(), "");
     // A successor finds its socket by address, so the port must be in the file.
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -317,7 +334,15 @@ async fn sigusr2_hands_the_port_over_without_a_refused_connection() {
         .unwrap()
         .replace("127.0.0.1:0", &free.to_string());
     fs::write(&routes, file).unwrap();
-    let mut program = Program::start(&routes).await;
+    // A newer program takes the place of the running one, as an upgrade does.
+    let (running, newer) = (folder.path().join("strangler"), folder.path().join("newer"));
+    for copy in [&running, &newer] {
+        fs::copy(env!("CARGO_BIN_EXE_strangler"), copy).unwrap();
+    }
+    let mut command = Command::new(&running);
+    command.kill_on_drop(true).stdin(Stdio::null());
+    let mut program = Program::run(command, &routes).await;
+    fs::rename(newer, running).unwrap();
     let tls = ca.client_config(&["http/1.1"]);
     let mut kept = Client::connect(free, &tls).await;
     kept.get("/before").await.unwrap();

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use crate::support::client::{http2, request};
+use crate::support::client::{connect, http2, request};
 use crate::support::{TestNode, TestProxy};
 use http_body_util::{BodyExt, Full};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const RULES: &str = r#"
 [defaults]
@@ -20,6 +21,7 @@ fails = { http = ["/fails"], to = "native" }
 panics = { http = ["/panics"], to = "native" }
 hangs = { http = ["/hangs"], to = "native" }
 breaks = { http = ["GET /breaks"], to = "native" }
+forwarded = { http = ["GET /forwarded"], to = "native" }
 echo = { http = ["POST /echo"], to = "native" }
 "#;
 
@@ -146,6 +148,39 @@ async fn native_gets_bodies_of_any_size() {
     let answer = proxy.send("POST", "/echo", body.clone()).await;
     assert_eq!(answer.side(), "native");
     assert!(answer.body == body);
+}
+
+#[tokio::test]
+async fn a_slow_upload_is_not_native_s_lateness() {
+    let node = TestNode::echo().await;
+    let proxy = TestProxy::new(&node.url(), RULES).await;
+    let mut stream = connect(proxy.address, &proxy.tls).await.unwrap();
+    let head =
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nConnection: close\r\n\r\nsl";
+    stream.write_all(head).await.unwrap();
+    // Three times as long as native has; nothing but time can show that it is not counted.
+    tokio::time::sleep(std::time::Duration::from_millis(900)).await;
+    stream.write_all(b"ow").await.unwrap();
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("slow"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn native_sees_the_headers_that_node_would() {
+    let node = TestNode::answering(|seen| format!("{:?}", seen.headers["x-forwarded-for"])).await;
+    let proxy = TestProxy::new(&node.url(), RULES).await;
+    for target in ["/forwarded", "/declines"] {
+        let mut asked = request("GET", target, "");
+        asked
+            .headers_mut()
+            .insert("x-forwarded-for", "6.6.6.6".parse().unwrap());
+        let answer = proxy.client().await.send(asked).await.unwrap();
+        assert_eq!(answer.text(), "\"127.0.0.1\"", "{target}");
+    }
 }
 
 #[tokio::test]

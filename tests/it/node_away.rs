@@ -54,7 +54,8 @@ async fn a_node_that_hangs_gives_504_and_then_503() {
         std::future::pending().await
     })
     .await;
-    let rules = format!("response_timeout = \"300ms\"\nmax_waiting = 3\n{HELLO}");
+    let rules =
+        format!("response_timeout = \"2s\"\nconnect_timeout = \"300ms\"\nmax_waiting = 3\n{HELLO}");
     let proxy = Arc::new(TestProxy::new(&node.url(), &rules).await);
     let waiting: Vec<_> = (0..3)
         .map(|_| {
@@ -72,6 +73,12 @@ async fn a_node_that_hangs_gives_504_and_then_503() {
         (503, "node-busy")
     );
     assert_eq!(proxy.get("/hello").await.text(), "native:hello");
+    assert!(
+        proxy
+            .admin("/readyz")
+            .await
+            .contains("node did not answer in time")
+    );
     for answer in waiting {
         let answer = answer.await.unwrap();
         assert_eq!(

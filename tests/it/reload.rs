@@ -192,6 +192,25 @@ async fn what_needs_a_restart_does_not_hold_back_the_rules() {
 }
 
 #[tokio::test]
+async fn a_file_refused_for_another_one_is_tried_again() {
+    let node = TestNode::echo().await;
+    let proxy = TestProxy::new(&node.url(), &hello("node")).await;
+    let early = format!("ca = \"later.pem\"\n{}", hello("native"));
+    let url = node.url().replace("http:", "https:");
+    fs::write(proxy.routes(), routes(&url, &early)).unwrap();
+    eventually("it is refused", || async {
+        let load = &proxy.table().await["last_load"];
+        load["result"] == "refused" && load["diagnostics"].to_string().contains("later.pem")
+    })
+    .await;
+    fs::write(proxy.folder.path().join("later.pem"), proxy.ca.pem()).unwrap();
+    eventually("it is in force", || async {
+        proxy.get("/hello").await.side() == "native"
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_request_ends_on_the_table_that_it_began_with() {
     let node = TestNode::raw(|mut stream| async move {
         read_head(&mut stream).await.unwrap();

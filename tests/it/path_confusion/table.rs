@@ -85,5 +85,6 @@ fn config(claim: &str) -> Config {
             sticky: Selector::Address,
             breaker: None,
         }],
+        places: Default::default(),
     }
 }

@@ -42,6 +42,9 @@ fn test_app(_settings: &Settings) -> Result<NativeApp, SettingsError> {
         .get("/hangs", hangs)
         .post("/hangs", hangs)
         .post("/echo", async |body: axum::body::Bytes| body)
+        .get("/forwarded", async |headers: http::HeaderMap| {
+            format!("{:?}", headers["x-forwarded-for"])
+        })
         .get("/breaks", breaks)
         .get(
             "/client",
