@@ -1,3 +1,4 @@
 //! Live channels between clients and Node. So far the tunnel: the bytes of an upgraded connection, passed on unread.
 
+mod frames;
 pub(crate) mod tunnel;

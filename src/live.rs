@@ -1,6 +1,8 @@
 //! The table in force and how it is exchanged: a file that loads replaces it as a whole, one that does not leaves it.
 //! What rules count and remember (metrics, breakers) outlives the table.
 
+mod load;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,16 +12,17 @@ use arc_swap::ArcSwap;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use crate::certificate;
-use crate::config::{self, Code, Diagnostic, Severity, Source, Span};
+use crate::config::{self, Code, Diagnostic, Severity, Source};
+use crate::live::load::{parse, untrusted};
 use crate::metrics::{Metrics, RuleMetrics};
-use crate::native::{App, NativeApp, Settings};
 use crate::routing::diff::{Diff, diff};
 use crate::routing::table::Table;
 use crate::routing::watch::{Content, SETTLE, Watch, watch};
-use crate::routing::{Endpoint, NativeSide};
+use crate::upstream::Target;
 use crate::upstream::breaker::{Breaker, BreakerState};
-use crate::upstream::{Target, TargetError};
+
+pub(crate) use load::LoadError;
+pub(crate) use load::{Loaded, Served, load};
 
 /// How often a file is tried again that was refused because of another one, such as Node's CA.
 const RETRY: Duration = Duration::from_secs(1);
@@ -81,42 +84,6 @@ pub(crate) struct Report {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Keys that differ from the running process and wait for its restart.
     pub(crate) restart_pending: Vec<&'static str>,
-}
-
-/// A file that cannot be used.
-#[derive(Debug)]
-pub struct LoadError {
-    /// The text, empty where it could not be read.
-    pub source: Source,
-    /// At least one error.
-    pub diagnostics: Vec<Diagnostic>,
-}
-
-/// What the native application serves.
-#[derive(Debug, Clone)]
-pub(crate) struct Served(Option<(Vec<Endpoint>, bool)>);
-
-impl Served {
-    pub(crate) fn by(app: Option<&NativeApp>) -> Self {
-        let endpoint = |own: &crate::native::Endpoint| Endpoint {
-            method: own.method.clone(),
-            path: own.path.clone(),
-        };
-        Self(app.map(|app| {
-            (
-                app.endpoints().iter().map(endpoint).collect(),
-                app.has_state_in_memory(),
-            )
-        }))
-    }
-
-    fn side(&self) -> Option<NativeSide<'_>> {
-        let (endpoints, keeps_state_in_memory) = self.0.as_ref()?;
-        Some(NativeSide {
-            endpoints,
-            keeps_state_in_memory: *keeps_state_in_memory,
-        })
-    }
 }
 
 /// The table in force.
@@ -328,120 +295,6 @@ impl Report {
     }
 }
 
-/// A file that is well-formed in itself.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) source: Source,
-    pub(crate) config: config::Config,
-    pub(crate) diagnostics: Vec<Diagnostic>,
-}
-
-impl Loaded {
-    /// Builds the application that `[native]` names, from its settings.
-    pub(crate) fn build_app(&self, apps: &[App]) -> Result<Option<NativeApp>, LoadError> {
-        let Some(native) = &self.config.native else {
-            return Ok(None);
-        };
-        let refused = |diagnostic| LoadError {
-            source: self.source.clone(),
-            diagnostics: vec![diagnostic],
-        };
-        let Some(app) = apps.iter().find(|app| app.name == native.app) else {
-            let names: Vec<_> = apps.iter().map(|app| format!("`{}`", app.name)).collect();
-            let message = format!("there is no native application `{}`", native.app);
-            return Err(refused(
-                Diagnostic::error(Code::UnknownApp, message)
-                    .at(native.app_span.clone())
-                    .label("not in this program")
-                    .help(format!("this program has {}", names.join(", "))),
-            ));
-        };
-        let values = native
-            .settings
-            .iter()
-            .map(|(key, value, _)| (key.clone(), value.clone()))
-            .collect();
-        let folder = self
-            .source
-            .path
-            .parent()
-            .map_or_else(PathBuf::new, Path::to_owned);
-        (app.build)(&Settings::new(values, folder))
-            .map(Some)
-            .map_err(|error| {
-                let place = native
-                    .settings
-                    .iter()
-                    .find(|(key, ..)| Some(key) == error.key.as_ref());
-                let span = place.map_or(&native.app_span, |(_, _, span)| span).clone();
-                refused(
-                    Diagnostic::error(
-                        Code::AppSetting,
-                        format!("`{}` does not accept its settings", native.app),
-                    )
-                    .at(span)
-                    .label(error.message),
-                )
-            })
-    }
-
-    /// Compiles the table, as `check` needs it.
-    pub(crate) fn compile(self, served: &Served) -> Result<(Table, Vec<Diagnostic>), LoadError> {
-        let Self {
-            source,
-            config,
-            mut diagnostics,
-        } = self;
-        // Only warnings: a file may be checked on another machine than the one that it is for.
-        if let Err(error) = certificate::read(&config.server.cert, &config.server.key) {
-            let finding = Diagnostic::warning(Code::Certificate, error.to_string());
-            diagnostics.push(at(finding, config.places.certificate.as_ref()));
-        }
-        if let Err(error) = Target::new(config.node.clone()) {
-            let mut finding = untrusted(&config, &error);
-            finding.severity = Severity::Warning;
-            diagnostics.push(finding);
-        }
-        match Table::compile(config, 1, served.side()) {
-            Ok((table, more)) => {
-                diagnostics.extend(more);
-                Ok((table, diagnostics))
-            }
-            Err(more) => {
-                diagnostics.extend(more);
-                Err(LoadError {
-                    source,
-                    diagnostics,
-                })
-            }
-        }
-    }
-}
-
-/// Reads and checks a file, as far as that goes without the native application.
-pub(crate) fn load(path: &Path) -> Result<Loaded, LoadError> {
-    parse(path, config::read(path))
-}
-
-/// Checks what can be checked without the native application.
-fn parse(path: &Path, source: Result<Source, Diagnostic>) -> Result<Loaded, LoadError> {
-    let source = source.map_err(|diagnostic| LoadError {
-        source: Source::empty(path),
-        diagnostics: vec![diagnostic],
-    })?;
-    match config::parse(&source) {
-        (Some(config), diagnostics) => Ok(Loaded {
-            source,
-            config,
-            diagnostics,
-        }),
-        (None, diagnostics) => Err(LoadError {
-            source,
-            diagnostics,
-        }),
-    }
-}
-
 /// Compiles the table and takes over what its rules remember.
 fn build(
     config: config::Config,
@@ -518,19 +371,6 @@ fn build(
         },
         diagnostics,
     ))
-}
-
-/// A `ca` or `pin` that cannot be used.
-fn untrusted(config: &config::Config, error: &TargetError) -> Diagnostic {
-    let finding = Diagnostic::error(Code::Trust, format_sources(error));
-    at(finding, config.places.trust.as_ref())
-}
-
-fn at(finding: Diagnostic, place: Option<&Span>) -> Diagnostic {
-    match place {
-        Some(place) => finding.at(place.clone()),
-        None => finding,
-    }
 }
 
 /// An error with what caused it, in one line.

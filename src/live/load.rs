@@ -1,0 +1,174 @@
+//! What a file must go through before it can be in force: read, parsed, its application built, its table compiled.
+
+use std::path::{Path, PathBuf};
+
+use crate::certificate;
+use crate::config::{self, Code, Diagnostic, Severity, Source, Span};
+use crate::live::format_sources;
+use crate::native::{App, NativeApp, Settings};
+use crate::routing::table::Table;
+use crate::routing::{Endpoint, NativeSide};
+use crate::upstream::{Target, TargetError};
+
+/// A file that cannot be used.
+#[derive(Debug)]
+pub struct LoadError {
+    /// The text, empty where it could not be read.
+    pub source: Source,
+    /// At least one error.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// What the native application serves.
+#[derive(Debug, Clone)]
+pub(crate) struct Served(Option<(Vec<Endpoint>, bool)>);
+
+impl Served {
+    pub(crate) fn by(app: Option<&NativeApp>) -> Self {
+        let endpoint = |own: &crate::native::Endpoint| Endpoint {
+            method: own.method.clone(),
+            path: own.path.clone(),
+        };
+        Self(app.map(|app| {
+            (
+                app.endpoints().iter().map(endpoint).collect(),
+                app.has_state_in_memory(),
+            )
+        }))
+    }
+
+    pub(super) fn side(&self) -> Option<NativeSide<'_>> {
+        let (endpoints, keeps_state_in_memory) = self.0.as_ref()?;
+        Some(NativeSide {
+            endpoints,
+            keeps_state_in_memory: *keeps_state_in_memory,
+        })
+    }
+}
+
+/// A file that is well-formed in itself.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) source: Source,
+    pub(crate) config: config::Config,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    /// Builds the application that `[native]` names, from its settings.
+    pub(crate) fn build_app(&self, apps: &[App]) -> Result<Option<NativeApp>, LoadError> {
+        let Some(native) = &self.config.native else {
+            return Ok(None);
+        };
+        let refused = |diagnostic| LoadError {
+            source: self.source.clone(),
+            diagnostics: vec![diagnostic],
+        };
+        let Some(app) = apps.iter().find(|app| app.name == native.app) else {
+            let names: Vec<_> = apps.iter().map(|app| format!("`{}`", app.name)).collect();
+            let message = format!("there is no native application `{}`", native.app);
+            return Err(refused(
+                Diagnostic::error(Code::UnknownApp, message)
+                    .at(native.app_span.clone())
+                    .label("not in this program")
+                    .help(format!("this program has {}", names.join(", "))),
+            ));
+        };
+        let values = native
+            .settings
+            .iter()
+            .map(|(key, value, _)| (key.clone(), value.clone()))
+            .collect();
+        let folder = self
+            .source
+            .path
+            .parent()
+            .map_or_else(PathBuf::new, Path::to_owned);
+        (app.build)(&Settings::new(values, folder))
+            .map(Some)
+            .map_err(|error| {
+                let place = native
+                    .settings
+                    .iter()
+                    .find(|(key, ..)| Some(key) == error.key.as_ref());
+                let span = place.map_or(&native.app_span, |(_, _, span)| span).clone();
+                refused(
+                    Diagnostic::error(
+                        Code::AppSetting,
+                        format!("`{}` does not accept its settings", native.app),
+                    )
+                    .at(span)
+                    .label(error.message),
+                )
+            })
+    }
+
+    /// Compiles the table, as `check` needs it.
+    pub(crate) fn compile(self, served: &Served) -> Result<(Table, Vec<Diagnostic>), LoadError> {
+        let Self {
+            source,
+            config,
+            mut diagnostics,
+        } = self;
+        // Only warnings: a file may be checked on another machine than the one that it is for.
+        if let Err(error) = certificate::read(&config.server.cert, &config.server.key) {
+            let finding = Diagnostic::warning(Code::Certificate, error.to_string());
+            diagnostics.push(at(finding, config.places.certificate.as_ref()));
+        }
+        if let Err(error) = Target::new(config.node.clone()) {
+            let mut finding = untrusted(&config, &error);
+            finding.severity = Severity::Warning;
+            diagnostics.push(finding);
+        }
+        match Table::compile(config, 1, served.side()) {
+            Ok((table, more)) => {
+                diagnostics.extend(more);
+                Ok((table, diagnostics))
+            }
+            Err(more) => {
+                diagnostics.extend(more);
+                Err(LoadError {
+                    source,
+                    diagnostics,
+                })
+            }
+        }
+    }
+}
+
+/// Reads and checks a file, as far as that goes without the native application.
+pub(crate) fn load(path: &Path) -> Result<Loaded, LoadError> {
+    parse(path, config::read(path))
+}
+
+/// Checks what can be checked without the native application.
+pub(super) fn parse(path: &Path, source: Result<Source, Diagnostic>) -> Result<Loaded, LoadError> {
+    let source = source.map_err(|diagnostic| LoadError {
+        source: Source::empty(path),
+        diagnostics: vec![diagnostic],
+    })?;
+    match config::parse(&source) {
+        (Some(config), diagnostics) => Ok(Loaded {
+            source,
+            config,
+            diagnostics,
+        }),
+        (None, diagnostics) => Err(LoadError {
+            source,
+            diagnostics,
+        }),
+    }
+}
+
+/// A `ca` or `pin` that cannot be used.
+pub(super) fn untrusted(config: &config::Config, error: &TargetError) -> Diagnostic {
+    let finding = Diagnostic::error(Code::Trust, format_sources(error));
+    at(finding, config.places.trust.as_ref())
+}
+
+fn at(finding: Diagnostic, place: Option<&Span>) -> Diagnostic {
+    match place {
+        Some(place) => finding.at(place.clone()),
+        None => finding,
+    }
+}
