@@ -1,0 +1,81 @@
+"""Runs the scenarios that are named, one after the other, and exits with 1 if a line of one failed."""
+
+import argparse
+import asyncio
+import importlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from . import processes
+from .report import Report, say
+from .stage import Stage
+
+SCENARIOS = ["flips", "node", "bodies", "stop", "restarts", "clients", "http2", "certificates", "smuggling"]
+OPTIONAL = ["soak"]
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="scripts/torture")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--binary", default="target/release/strangler")
+    parser.add_argument("--keep-logs", metavar="FOLDER")
+    parser.add_argument("--minutes", type=float, default=10)
+    options = parser.parse_args()
+    for name in options.scenarios:
+        if name not in SCENARIOS + OPTIONAL:
+            parser.error(f"no scenario `{name}`; there are {', '.join(SCENARIOS + OPTIONAL)}")
+    options.binary = str(Path(options.binary).resolve())
+    if not os.access(options.binary, os.X_OK):
+        parser.error(f"{options.binary} is not there")
+    if options.keep_logs:
+        Path(options.keep_logs).mkdir(parents=True, exist_ok=True)
+        options.keep_logs = str(Path(options.keep_logs).resolve())
+    return options
+
+
+async def perform(name, options, folder, report):
+    scenario = importlib.import_module(f".{name}", __package__)
+    report.begin(name, scenario.ABOUT)
+    began = time.monotonic()
+    async with Stage(options, Path(folder) / name, report) as stage:
+        await scenario.run(stage)
+    say(f"      {time.monotonic() - began:.0f} s\n")
+
+
+def stop(*_):
+    sys.exit(130)
+
+
+def main():
+    options = parse()
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, stop)
+    processes.adopt_orphans()
+    processes.raise_file_limit()
+    report = Report()
+    folder = tempfile.mkdtemp(prefix="strangler-torture-")
+    try:
+        for name in options.scenarios or SCENARIOS:
+            try:
+                asyncio.run(perform(name, options, folder, report))
+            except Exception as error:  # A scenario that breaks off has failed; the others are still worth their time.
+                report.check("the scenario came to its end", f"{type(error).__name__}: {error}", False)
+                if os.environ.get("TORTURE_TRACE"):
+                    raise
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        processes.end_children()
+        shutil.rmtree(folder, ignore_errors=True)
+    if report.failures:
+        sys.exit("torture: failed: " + "; ".join(report.failures))
+    say("torture: every line passed")
+
+
+main()
