@@ -37,6 +37,7 @@ async def slow_ones(stage, many, some):
     ]
     # Once with few of each: what the allocator takes for that, it keeps.
     await asyncio.gather(*(attempt(kind, proxy.port, 1, asyncio.Semaphore(20)) for _, kind, _, _ in kinds[:6] for _ in range(20)))
+    await Canary.warm_up(proxy.port, "/api/drivers")
     memory, files = proxy.memory_mb(), proxy.descriptors()
     canary = Canary(proxy.port, "/api/drivers").start()
     for name, kind, count, limit in kinds:
@@ -221,6 +222,7 @@ async def idle(stage, count, seconds):
     proxy = await stage.proxy(node.port, limits='idle_timeout = "10m"')
     for _ in range(50):
         await fetch(proxy.port, "/elsewhere")
+    await Canary.warm_up(proxy.port, "/api/drivers")
     before, files = proxy.memory_mb(), proxy.descriptors()
     gate, failed, connections = asyncio.Semaphore(50), [], []
 

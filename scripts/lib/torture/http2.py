@@ -137,6 +137,7 @@ async def run(stage):
     node = await stage.node()
     proxy = await stage.proxy(node.port)
     count = 2000 if stage.quick else FRAMES
+    await Canary.warm_up(proxy.port, "/api/drivers")
     files = proxy.descriptors()
     # What the allocator takes for a first flood, and for the pool, is there from then on.
     for warm_up in (rapid_reset, many_streams):

@@ -81,6 +81,10 @@ class RawNode:
         head = await reader.readuntil(b"\r\n\r\n")
         self.heads.append(head)
         path = head.split(b" ", 2)[1].decode().partition("?")[0]
+        if head.startswith(b"HEAD "):
+            # The proxy asks so whether Node answers at all.
+            writer.write(OK + b"Content-Length: 2\r\n\r\n")
+            return True
         if path.startswith("/stale") and number > 0:
             # As if the request had crossed the end of the connection on its way.
             if path == "/stale-rst":

@@ -40,7 +40,8 @@ class StrictNode:
         try:
             with contextlib.suppress(OSError):
                 while await self.one(reader):
-                    writer.write(ANSWER)
+                    is_head = self.requests[-1][0].startswith(b"HEAD ")
+                    writer.write(ANSWER.partition(b"{")[0] if is_head else ANSWER)
                     await writer.drain()
         except Malformed as malformed:
             self.complaints.append(str(malformed))
