@@ -9,7 +9,7 @@
 //! - after 250 ms, if the file is empty, gone or unreadable.
 //!
 //! Nothing is reported twice in a row. What does not load is the user's to judge:
-//! ```ignore
+//! ```text
 //! let content = watch.changed().await;
 //! match load(content) {
 //!     Ok(config) => apply(config),
