@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use axum::Router;
@@ -13,7 +13,12 @@ use axum::routing::{MethodFilter, on};
 use http::{HeaderMap, Method, Request, Uri};
 use serde_json::{Value, json};
 use strangler::routing::{Reason, RequestHead, Side};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
+
+use crate::support::client::connect;
+use crate::support::node::{header_lines, read_head};
+use crate::support::{TestNode, TestProxy};
 
 mod cases;
 mod express;
@@ -89,6 +94,77 @@ async fn native_never_answers_what_express_would_not_have_matched() {
     }
     assert!(natives > 500, "{natives}");
     report(cases.len(), natives, &losses);
+}
+
+#[tokio::test]
+async fn every_target_reaches_node_byte_for_byte() {
+    let node = TestNode::raw(|mut stream| async move {
+        while let Some(target) = read_target(&mut stream).await {
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+                target.len()
+            );
+            let answer = [head.as_bytes(), &target].concat();
+            if stream.write_all(&answer).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await;
+    let proxy = TestProxy::new(&node.url(), "").await;
+    let mut stream = connect(proxy.address, &proxy.tls).await.unwrap();
+    let (mut passed, mut refused) = (0, 0);
+    let targets: BTreeSet<String> = cases().into_iter().map(|case| case.target).collect();
+    for text in targets {
+        let target: Vec<u8> = text
+            .chars()
+            .map(|c| u8::try_from(u32::from(c)).unwrap())
+            .collect();
+        let asked = [
+            b"GET ",
+            &target[..],
+            b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        ]
+        .concat();
+        stream.write_all(&asked).await.unwrap();
+        let head = read_head(&mut stream).await.unwrap();
+        if !head.starts_with("HTTP/1.1 200") {
+            // What no `http::Uri` can hold is refused, and what is no path; the connection goes with it. With a
+            // fragment it depends on what follows.
+            assert!(head.starts_with("HTTP/1.1 400"), "{:?}: {head}", text);
+            let plain = |byte: &u8| *byte > b' ' && !matches!(byte, b'#' | 0x7f);
+            let printable = target.iter().all(plain);
+            let held = printable && Uri::try_from(&target[..]).is_ok();
+            assert!(!held || !target.starts_with(b"/"), "{:?}: {head}", text);
+            stream = connect(proxy.address, &proxy.tls).await.unwrap();
+            refused += 1;
+            continue;
+        }
+        let mut echoed = vec![0; header_lines(&head)["content-length"].parse().unwrap()];
+        stream.read_exact(&mut echoed).await.unwrap();
+        // `http::Uri` drops a fragment, which no client sends.
+        let sent = target.split(|byte| *byte == b'#').next().unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&echoed),
+            String::from_utf8_lossy(sent),
+            "{}",
+            text
+        );
+        passed += 1;
+    }
+    assert!(
+        passed > 1_000 && refused > 10,
+        "{passed} passed, {refused} refused"
+    );
+}
+
+/// The target of the next request, as bytes.
+async fn read_target(stream: &mut tokio::net::TcpStream) -> Option<Vec<u8>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    head.split(|byte| *byte == b' ').nth(1).map(<[u8]>::to_vec)
 }
 
 #[expect(
