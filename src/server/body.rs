@@ -25,26 +25,22 @@ pub(super) struct BodyTooLarge;
 #[error("the client broke off its request body")]
 pub(super) struct ClientBroke(#[source] hyper::Error);
 
-/// The body of a client's request, bounded and watched.
+/// Whether a body waits for the client, as the watchdog sees it.
 #[derive(Debug)]
-pub(super) struct ClientBody {
-    body: Incoming,
-    left: u64,
+struct Turn {
     state: Arc<ClientState>,
     waits: bool,
 }
 
-impl ClientBody {
-    pub(super) fn new(body: Incoming, limit: Option<u64>, state: Arc<ClientState>) -> Self {
+impl Turn {
+    fn new(state: Arc<ClientState>) -> Self {
         Self {
-            body,
-            left: limit.unwrap_or(u64::MAX),
             state,
             waits: false,
         }
     }
 
-    fn set_waits(&mut self, waits: bool) {
+    fn set(&mut self, waits: bool) {
         match (self.waits, waits) {
             (false, true) => self.state.body_waits(),
             (true, false) => self.state.body_moves(),
@@ -54,9 +50,27 @@ impl ClientBody {
     }
 }
 
-impl Drop for ClientBody {
+impl Drop for Turn {
     fn drop(&mut self) {
-        self.set_waits(false);
+        self.set(false);
+    }
+}
+
+/// The body of a client's request, bounded and watched.
+#[derive(Debug)]
+pub(super) struct ClientBody {
+    body: Incoming,
+    left: u64,
+    turn: Turn,
+}
+
+impl ClientBody {
+    pub(super) fn new(body: Incoming, limit: Option<u64>, state: Arc<ClientState>) -> Self {
+        Self {
+            body,
+            left: limit.unwrap_or(u64::MAX),
+            turn: Turn::new(state),
+        }
     }
 }
 
@@ -69,7 +83,8 @@ impl Body for ClientBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        self.set_waits(frame.is_pending());
+        let waits = frame.is_pending();
+        self.turn.set(waits);
         let frame = ready!(frame);
         if let Some(data) = frame
             .as_ref()
@@ -125,7 +140,10 @@ impl KeptBody {
 
     /// Native wants more, and the client has not sent it.
     pub(super) fn waits_for_client(&self) -> bool {
-        self.lock().body.as_ref().is_some_and(|body| body.waits)
+        self.lock()
+            .body
+            .as_ref()
+            .is_some_and(|body| body.turn.waits)
     }
 
     /// The whole body again: what was kept, then the rest. `None` if more was read than could be kept.
@@ -254,33 +272,18 @@ impl Drop for InFlight {
 #[derive(Debug)]
 pub(super) struct AnswerBody {
     answer: Answer,
-    in_flight: InFlight,
-    /// A frame was handed out and the client has not come back for the next one.
-    waits: bool,
+    _in_flight: InFlight,
+    /// The client's while it has not come back for the next frame.
+    turn: Turn,
 }
 
 impl AnswerBody {
     pub(super) fn new(answer: Answer, in_flight: InFlight) -> Self {
         Self {
             answer,
-            in_flight,
-            waits: false,
+            turn: Turn::new(Arc::clone(&in_flight.0)),
+            _in_flight: in_flight,
         }
-    }
-
-    fn set_waits(&mut self, waits: bool) {
-        match (self.waits, waits) {
-            (false, true) => self.in_flight.0.body_waits(),
-            (true, false) => self.in_flight.0.body_moves(),
-            _ => {}
-        }
-        self.waits = waits;
-    }
-}
-
-impl Drop for AnswerBody {
-    fn drop(&mut self) {
-        self.set_waits(false);
     }
 }
 
@@ -297,7 +300,7 @@ impl Body for AnswerBody {
             Answer::Native(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
             Answer::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
         };
-        self.set_waits(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        self.turn.set(matches!(frame, Poll::Ready(Some(Ok(_)))));
         frame
     }
 
