@@ -72,6 +72,9 @@ def obey(command):
             report("transports", names=[client.transport() for client in clients])
         case "disconnect":
             for client in clients:
+                # Node may close before the library knows that it is leaving: that looks like a lost connection, and
+                # the library would come back, to greet everybody once more.
+                client.reconnection = False
                 client.disconnect()
             clients.clear()
             report("done")

@@ -39,7 +39,7 @@ pub(super) struct Readers {
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Heard {
-    greetings: usize,
+    pub(super) greetings: usize,
     pub(super) texts: Vec<Value>,
 }
 
