@@ -92,7 +92,8 @@ async fn hear_one_another(python: &[Mode], js: &[Mode]) {
     hear(&mut groups, count, "after").await;
     let witness = groups.pop().unwrap();
     // Each hears its own greeting and all later ones, neither more nor fewer than the witness, which talks to Node itself.
-    // A python reader may greet twice when the machine is busy, also without a proxy, so their number is the witness's.
+    // Node sometimes says one more than there are readers: seen twice behind the proxy and once without it, for a reason
+    // that is not known. This does not tell such a connection from one that the proxy would make.
     let greetings = greetings_of(&groups);
     assert_eq!(greetings[0], witness.heard[0].greetings - 1);
     assert!(
