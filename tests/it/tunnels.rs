@@ -126,7 +126,12 @@ async fn bytes_pass_as_they_are() {
         let mut received = vec![0; size];
         let (mut reader, mut writer) = tokio::io::split(&mut stream);
         let both = async {
-            tokio::try_join!(writer.write_all(piece), reader.read_exact(&mut received)).unwrap();
+            // A TLS stream may keep what its socket did not take.
+            let write = async {
+                writer.write_all(piece).await?;
+                writer.flush().await
+            };
+            tokio::try_join!(write, reader.read_exact(&mut received)).unwrap();
         };
         timeout(PATIENCE, both).await.unwrap();
         assert!(received == piece, "{size}");
@@ -316,6 +321,7 @@ async fn a_node_that_does_not_read_makes_the_client_wait() {
             writer.write_all(&frame(0x82, &message)).await.unwrap();
             counter.fetch_add(SIZE, Ordering::Relaxed);
         }
+        writer.flush().await.unwrap();
     });
     let elsewhere = settled(async || sent.load(Ordering::Relaxed)).await;
     assert!(
