@@ -118,7 +118,7 @@ fn is_loopback(host: &str) -> bool {
 
 async fn readyz(State(view): State<View>) -> Response {
     let snapshot = view.live.load();
-    let needed = snapshot.table.needs_node();
+    let needed = snapshot.table.is_node_needed();
     let node = if needed {
         answers(&snapshot.node).await
     } else {
@@ -178,7 +178,7 @@ async fn table(State(view): State<View>) -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "generation": snapshot.table.generation(),
         "force": config.force_node.then_some("node"),
-        "node": { "url": url.to_string(), "needed": snapshot.table.needs_node() },
+        "node": { "url": url.to_string(), "needed": snapshot.table.is_node_needed() },
         "rules": rules.collect::<Vec<_>>(),
         "sockets": sockets.collect::<Vec<_>>(),
         "rest": { "node": snapshot.rest.metrics.node.count() },

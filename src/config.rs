@@ -4,12 +4,15 @@
 //! A new key is added to its type here, to `keys.rs`, to the file of its table and to `routes.schema.json`; tests hold
 //! the four together.
 
+mod condition;
 mod defaults;
 pub mod diagnostic;
+mod event;
 mod keys;
 mod native;
 mod node;
 mod pattern;
+mod pointer;
 mod reader;
 pub mod render;
 mod rule;
@@ -33,7 +36,9 @@ use http::Method;
 use ipnet::IpNet;
 
 pub use diagnostic::{Code, Diagnostic, Severity};
+pub use event::EventName;
 pub use pattern::{Pattern, PatternError, PatternProblem, Segment};
+pub use pointer::{Pointer, PointerError};
 pub use source::{Source, decode, read};
 
 /// A JSON Schema (2020-12) of `routes.toml`, for editors.
@@ -180,7 +185,7 @@ pub struct Limits {
     pub streams: u32,
 }
 
-/// `[socket.ID]`: a live channel. Only `mode = "tunnel"` so far.
+/// `[socket.ID]`: a live channel. The keys below `mode` are those of a bridge; a tunnel has their defaults.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Socket {
     /// `[a-z0-9-]+`
@@ -191,6 +196,68 @@ pub struct Socket {
     pub path: String,
     /// Where `path` stands.
     pub path_span: Span,
+    /// Whether its messages are looked at. Decides new connections only. Default `tunnel`.
+    pub mode: SocketMode,
+    /// What an abrupt end of Node means for its clients. Default `bounce`.
+    pub node_loss: NodeLoss,
+    /// When a flip reaches connections that are open. Default `message`.
+    pub flips: Flips,
+    /// What both sides say and a client shall hear once, from Node while its leg lives.
+    pub once: Vec<Once>,
+    /// Where the tag of a message stands. There if and only if `kind` is a WebSocket and `mode` is `bridge`.
+    pub tag: Option<Pointer>,
+    /// Of Engine.IO, while Node is away. Default 25 s.
+    pub ping_interval: Duration,
+    /// Of Engine.IO, while Node is away. Default 20 s.
+    pub ping_timeout: Duration,
+    /// Bytes of a message from a client. For Socket.IO that of Node counts while Node is there. Default 1,000,000.
+    pub max_payload: usize,
+    /// Bytes from native that wait for a slow client; a client with more is closed. Default 4 MiB.
+    pub queue: usize,
+    /// `access-control-allow-origin` of Engine.IO's answers while Node is away; with Node, they are as Node's.
+    pub cors_origin: Option<String>,
+    /// With `node_loss = "resume"`, how long a client may wait for Node. Default 30 s.
+    pub resume_timeout: Duration,
+    /// With `node_loss = "resume"`, how many clients may wait for Node; one more gets 503. Default 1024.
+    pub max_waiting: usize,
+}
+
+/// `mode` of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SocketMode {
+    /// Whole connections go to Node, unread.
+    Tunnel,
+    /// Each message goes to the side that the rules say.
+    Bridge,
+}
+
+/// `node_loss` of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeLoss {
+    /// Clients of a lost Node are disconnected and come back; new ones are refused.
+    Bounce,
+    /// Clients are kept, and Node is attached again when it is back; new ones wait.
+    Resume,
+}
+
+/// `flips` of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flips {
+    /// From the next message on.
+    Message,
+    /// Connections stay on the sides that they began with.
+    Connection,
+}
+
+/// One entry of `once`: a message that both sides send to a client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Once {
+    /// What it is called.
+    pub event: EventName,
+    /// `where`, pointers only: all must hold.
+    pub conditions: Vec<Condition>,
+    /// Where the name stands.
+    pub span: Span,
 }
 
 /// `kind` of a socket.
@@ -209,8 +276,10 @@ pub struct Rule {
     pub id: String,
     /// Where the id stands.
     pub id_span: Span,
-    /// `http`, never empty.
+    /// `http`. One of the two kinds of claims is not empty.
     pub claims: Vec<Claim>,
+    /// `events`
+    pub events: Vec<EventClaim>,
     /// `where`: all must hold.
     pub conditions: Vec<Condition>,
     /// `to`
@@ -238,6 +307,19 @@ pub struct Claim {
     pub span: Span,
 }
 
+/// One entry of `events`: the messages of one name on a socket, or all of a namespace.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventClaim {
+    /// The id of a socket that is bridged.
+    pub socket: String,
+    /// `/` without one, and for WebSockets.
+    pub namespace: String,
+    /// The name of a Socket.IO event, never empty, or the tag of a WebSocket message. `None` is `*`: all of them.
+    pub name: Option<String>,
+    /// Where the string stands.
+    pub span: Span,
+}
+
 /// One entry of `where`: the selected value is one of `values`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
@@ -249,9 +331,11 @@ pub struct Condition {
     pub span: Span,
 }
 
-/// Picks one value from a request. `/json/pointer` exists for events only.
+/// Picks one value from a request. For events the request is the handshake of the connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Selector {
+    /// `/json/pointer`, for events only: into the first argument, or the whole message of a tagged WebSocket.
+    Pointer(Pointer),
     /// `header:NAME`, the first line of that name.
     Header(http::HeaderName),
     /// `cookie:NAME`, the first of that name.

@@ -63,5 +63,5 @@ mod upstream;
 pub use cli::main;
 pub use native::express;
 pub use native::{
-    App, BuildApp, ClientInfo, Decline, Endpoint, NativeApp, Settings, SettingsError,
+    App, BuildApp, ClientInfo, Decline, Endpoint, Event, NativeApp, Settings, SettingsError,
 };

@@ -59,6 +59,15 @@ pub struct Endpoint {
     pub path: String,
 }
 
+/// One event that a native application serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The namespace, `/` for the default one.
+    pub namespace: String,
+    /// The name that clients send.
+    pub name: String,
+}
+
 impl<S: Clone + Send + Sync + 'static> NativeApp<S> {
     /// An application that serves nothing yet.
     #[must_use]
@@ -165,6 +174,12 @@ impl<S> NativeApp<S> {
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
+    }
+
+    /// The events that it serves, in the order of registration.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &[]
     }
 
     /// Whether `keeps_state_in_memory` was said.

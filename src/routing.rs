@@ -1,6 +1,7 @@
-//! Decides which side answers a request, from the rules of `routes.toml`, and tells when that file changed.
+//! Decides which side answers a request or gets a message, from the rules of `routes.toml`, and tells when that file
+//! changed.
 //!
-//! `table` is the whole decision: immutable, without I/O, one per generation. It is compiled from a `Config`, and
+//! `table` is the whole decision, with `events` for messages: immutable, without I/O, one per generation. It is compiled from a `Config`, and
 //! `check` finds what only the precedence of rules can show (ambiguous, unreachable, unserved). Answering is not
 //! done here.
 
@@ -13,6 +14,9 @@ pub mod table;
 mod endpoints;
 pub mod pattern;
 mod tree;
+
+mod argument;
+pub mod events;
 
 mod condition;
 pub mod select;
@@ -27,6 +31,8 @@ pub mod watch;
 #[cfg(test)]
 mod fixture;
 
+pub use argument::LazyArgument;
+pub use events::{EventHead, EventRoute};
 pub use table::{Reason, Route, Table};
 
 /// Who answers.
@@ -76,11 +82,22 @@ pub struct Endpoint {
     pub path: String,
 }
 
+/// One event that the native application has a handler for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// `/` for the default one.
+    pub namespace: String,
+    /// The name that clients send.
+    pub name: String,
+}
+
 /// What the table must know of the native application.
 #[derive(Debug, Clone, Copy)]
 pub struct NativeSide<'n> {
     /// All that it serves.
     pub endpoints: &'n [Endpoint],
+    /// All events that it has handlers for. A tagged WebSocket is one of the endpoints.
+    pub events: &'n [Event],
     /// Its answers depend on earlier requests to this very process, so that a share would split its state.
     pub keeps_state_in_memory: bool,
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::config::reader::Table;
+use crate::config::selector::{self, Selectors};
 use crate::config::server::TIMEOUT;
 use crate::config::value::Value;
-use crate::config::{Breaker, Selector, Share, keys, selector};
+use crate::config::{Breaker, Selector, Share, keys};
 
 /// What a rule takes where it says nothing.
 pub(super) struct Defaults {
@@ -39,15 +40,17 @@ impl Default for Breaker {
 pub(super) fn defaults(value: &Value<'_>, table: Table<'_>) -> Defaults {
     let table = table.without_env();
     table.check_keys(&keys::DEFAULTS, "`[defaults]`", Some(&value.header_span()));
-    shared(table, &Defaults::default())
+    shared(table, &Defaults::default(), Selectors::Both)
 }
 
 /// `timeout`, `sticky` and `breaker` of a table.
-pub(super) fn shared(table: Table<'_>, otherwise: &Defaults) -> Defaults {
+pub(super) fn shared(table: Table<'_>, otherwise: &Defaults, selectors: Selectors) -> Defaults {
     let timeout = table
         .get("timeout")
         .and_then(|value| value.duration(TIMEOUT.0..=TIMEOUT.1));
-    let sticky = table.get("sticky").and_then(|value| sticky(&value));
+    let sticky = table
+        .get("sticky")
+        .and_then(|value| sticky(&value, selectors));
     let breaker = table
         .get("breaker")
         .and_then(|value| breaker(&value, otherwise.breaker.as_ref()));
@@ -58,8 +61,8 @@ pub(super) fn shared(table: Table<'_>, otherwise: &Defaults) -> Defaults {
     }
 }
 
-fn sticky(value: &Value<'_>) -> Option<Selector> {
-    selector::parse(&value.text()?)
+fn sticky(value: &Value<'_>, selectors: Selectors) -> Option<Selector> {
+    selector::parse(&value.text()?, selectors)
         .map_err(|problem| value.report(problem))
         .ok()
 }

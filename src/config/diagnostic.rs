@@ -272,13 +272,17 @@ codes! {
     NoNative = "no-native",
     /// Two sockets claim the same path.
     Overlap = "overlap",
+    /// A key that does nothing beside the value of another one.
+    Conflict = "conflict",
+    /// A rule names a socket that does not exist.
+    UnknownSocket = "unknown-socket",
     /// The same thing twice; the second one changes nothing.
     Duplicate = "duplicate",
-    /// Two rules claim the same request, and neither is more specific.
+    /// Two rules claim the same request or the same message, and neither is more specific.
     Ambiguous = "ambiguous",
     /// Something that can never match.
     Unreachable = "unreachable",
-    /// A native rule that no native endpoint serves.
+    /// A native rule that no native endpoint and no native event handler serves.
     Unserved = "unserved",
     /// A share of clients on an application that keeps its state in memory.
     InMemoryShare = "in-memory-share",

@@ -131,24 +131,42 @@ pub(super) const SOCKET: Keys = Keys {
         ("kind", "kind = \"socket.io\""),
         ("path", "path = \"/socket.io/\""),
     ],
-    optional: &["mode"],
-    later: &["tag", "node_loss", "once", "flips"],
+    optional: &[
+        "mode",
+        "node_loss",
+        "flips",
+        "once",
+        "tag",
+        "ping_interval",
+        "ping_timeout",
+        "max_payload",
+        "queue",
+        "cors_origin",
+        "resume_timeout",
+        "max_waiting",
+    ],
+    later: &[],
+    open: false,
+};
+
+pub(super) const ONCE: Keys = Keys {
+    table: "an entry of `once`",
+    schema: "/$defs/once",
+    required: &[("name", "name = \"hello\"")],
+    optional: &["where"],
+    later: &[],
     open: false,
 };
 
 pub(super) const RULE: Keys = Keys {
     table: "a rule",
     schema: "/$defs/rule",
-    required: &[("http", "http = [\"GET /path\"]"), ("to", "to = \"node\"")],
-    optional: &["where", "safe", "timeout", "sticky", "breaker"],
-    later: &[
-        "events",
-        "shadow",
-        "shadow_unsafe",
-        "gate",
-        "guard",
-        "ignore",
+    required: &[("to", "to = \"node\"")],
+    // One of the first two is needed.
+    optional: &[
+        "http", "events", "where", "safe", "timeout", "sticky", "breaker",
     ],
+    later: &["shadow", "shadow_unsafe", "gate", "guard", "ignore"],
     open: false,
 };
 
@@ -162,8 +180,8 @@ pub(super) const BREAKER: Keys = Keys {
 };
 
 /// All of them.
-pub(super) const ALL: [&Keys; 10] = [
-    &FILE, &SERVER, &ADMIN, &NODE, &NATIVE, &DEFAULTS, &LIMITS, &SOCKET, &RULE, &BREAKER,
+pub(super) const ALL: [&Keys; 11] = [
+    &FILE, &SERVER, &ADMIN, &NODE, &NATIVE, &DEFAULTS, &LIMITS, &SOCKET, &ONCE, &RULE, &BREAKER,
 ];
 
 /// The tables that have a key of this name, for "it belongs there".
@@ -175,10 +193,10 @@ pub(super) fn tables_with(key: &str) -> Vec<&'static str> {
 }
 
 /// The candidate that was probably meant.
-pub(super) fn nearest(
+pub(super) fn nearest<'c>(
     name: &str,
-    candidates: impl IntoIterator<Item = &'static str>,
-) -> Option<&'static str> {
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
     /// No candidate is nearly as long; comparing takes time in proportion to the length.
     const LONGEST: usize = 40;
     if name.len() > LONGEST {

@@ -100,9 +100,7 @@ impl<'a> Table<'a> {
             }
         }
         for (key, example) in keys.required {
-            // A rule with `events` alone needs no `http`, once events work.
-            let replaced = *key == "http" && self.entries.contains_key("events");
-            if self.entries.contains_key(*key) || replaced {
+            if self.entries.contains_key(*key) {
                 continue;
             }
             let problem = match header {

@@ -4,14 +4,17 @@ use std::collections::HashSet;
 
 use http::Method;
 
+use crate::config::condition::conditions;
 use crate::config::defaults::{Defaults, shared};
 use crate::config::diagnostic::{Code, Diagnostic, quote};
+use crate::config::event::{self, Sockets};
 use crate::config::keys::{self, nearest};
 use crate::config::reader::{Table, Text};
+use crate::config::selector::Selectors;
 use crate::config::socket::is_id;
 use crate::config::units::{self, SHARE};
 use crate::config::value::Value;
-use crate::config::{Claim, Condition, Pattern, Rule, Scalar, Segment, Share, To, selector};
+use crate::config::{Claim, Pattern, Rule, Segment, Share, To};
 
 const EXAMPLE: &str = "{ http = [\"GET /path\"], to = \"node\" }";
 
@@ -54,28 +57,47 @@ const METHODS: [&str; 34] = [
 ];
 
 /// All rules, in the order of the file.
-pub(super) fn rules(table: Table<'_>, defaults: &Defaults) -> Vec<Rule> {
+pub(super) fn rules(table: Table<'_>, defaults: &Defaults, sockets: &Sockets<'_>) -> Vec<Rule> {
     let mut rules = Vec::new();
     for (id, value) in table.without_env().entries() {
         let named = is_id(&id, "rule");
         let read = value
             .table(&format!("{} = {EXAMPLE}", id.as_str()))
-            .and_then(|table| rule(&id, &value, table, defaults));
+            .and_then(|table| rule(&id, &value, table, defaults, sockets));
         rules.extend(read.filter(|_| named));
     }
     rules
 }
 
-fn rule(id: &Text<'_>, value: &Value<'_>, table: Table<'_>, defaults: &Defaults) -> Option<Rule> {
+fn rule(
+    id: &Text<'_>,
+    value: &Value<'_>,
+    table: Table<'_>,
+    defaults: &Defaults,
+    sockets: &Sockets<'_>,
+) -> Option<Rule> {
     table.check_keys(
         &keys::RULE,
         &format!("the rule {}", id.shown()),
         Some(&value.header_span()),
     );
-    let claims = table.get("http").map(|value| claims(&value));
+    let (http, events) = (table.get("http"), table.get("events"));
+    let selectors = match (&http, &events) {
+        (None, Some(_)) => Selectors::Events,
+        (Some(_), Some(_)) => Selectors::Both,
+        (Some(_), None) => Selectors::Http,
+        (None, None) => {
+            claims_nothing(id, value);
+            Selectors::Both
+        }
+    };
+    let claims = http.map(|value| claims(&value)).unwrap_or_default();
+    let events = events
+        .map(|value| event::events(&value, sockets))
+        .unwrap_or_default();
     let conditions = table
         .get("where")
-        .map(|value| conditions(&value))
+        .map(|value| conditions(&value, selectors))
         .unwrap_or_default();
     let to = table
         .get("to")
@@ -85,12 +107,13 @@ fn rule(id: &Text<'_>, value: &Value<'_>, table: Table<'_>, defaults: &Defaults)
         timeout,
         sticky,
         breaker,
-    } = shared(table, defaults);
+    } = shared(table, defaults, selectors);
     let (to, to_span) = to?;
     Some(Rule {
         id: id.as_str().to_owned(),
         id_span: id.span(),
-        claims: claims?,
+        claims,
+        events,
         conditions,
         to,
         to_span,
@@ -99,6 +122,19 @@ fn rule(id: &Text<'_>, value: &Value<'_>, table: Table<'_>, defaults: &Defaults)
         sticky,
         breaker,
     })
+}
+
+fn claims_nothing(id: &Text<'_>, value: &Value<'_>) {
+    let problem = Diagnostic::error(
+        Code::MissingKey,
+        format!("`http` or `events` is missing in the rule {}", id.shown()),
+    );
+    value.report(
+        problem
+            .at(value.header_span())
+            .label("claims nothing")
+            .help("add `http = [\"GET /path\"]`, or `events = { SOCKET = [\"name\"] }`"),
+    );
 }
 
 /// `http`
@@ -202,74 +238,6 @@ fn parse_method(text: &Text<'_>, method: &str) -> Result<Method, Diagnostic> {
         .at(text.part(0..method.len()))
         .label("not a method")
         .help(help))
-}
-
-/// `where`
-fn conditions(value: &Value<'_>) -> Vec<Condition> {
-    let Some(table) = value.table("where = { \"header:x-beta\" = \"1\" }") else {
-        return Vec::new();
-    };
-    if table.is_empty() {
-        let help = "remove it, or write a selector such as `\"header:x-beta\" = \"1\"`";
-        return value
-            .refuse(Code::Empty, "`where` is empty", "says nothing", help)
-            .unwrap_or_default();
-    }
-    let mut conditions: Vec<Condition> = Vec::new();
-    let mut selectors = HashSet::new();
-    for (key, value) in table.entries() {
-        let selector = match selector::parse(&key) {
-            Ok(selector) => selector,
-            Err(problem) => {
-                value.report(problem);
-                continue;
-            }
-        };
-        if !selectors.insert(selector.clone()) {
-            let problem = Diagnostic::error(
-                Code::DuplicateKey,
-                format!("the selector {} stands twice", key.shown()),
-            );
-            value.report(
-                problem
-                    .at(key.span())
-                    .label("the same as one before")
-                    .help("put all values into one list"),
-            );
-            continue;
-        }
-        let given = value.one_or_more();
-        if given.is_empty() {
-            let problem =
-                Diagnostic::error(Code::Unreachable, "an empty list of values can never match")
-                    .at(value.span());
-            value.report(
-                problem
-                    .label("no value")
-                    .help("list the values that should match"),
-            );
-        }
-        let mut values: Vec<Scalar> = Vec::new();
-        let mut seen = HashSet::new();
-        for value in given {
-            let Some(scalar) = selector::scalar(&value, &selector) else {
-                continue;
-            };
-            if seen.insert(format!("{scalar:?}")) {
-                values.push(scalar);
-            } else {
-                let problem = Diagnostic::warning(Code::Duplicate, "this value stands twice")
-                    .at(value.span());
-                value.report(problem.label("listed before").help("remove one of the two"));
-            }
-        }
-        conditions.push(Condition {
-            selector,
-            values,
-            span: key.span(),
-        });
-    }
-    conditions
 }
 
 /// `to`

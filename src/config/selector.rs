@@ -8,34 +8,72 @@ use crate::config::diagnostic::{Code, Diagnostic, quote};
 use crate::config::keys::nearest;
 use crate::config::reader::Text;
 use crate::config::value::Value;
-use crate::config::{Scalar, Selector};
+use crate::config::{Pointer, PointerError, Scalar, Selector};
 
 /// The forms that work for HTTP, as help shows them.
 const FORMS: &str = "`header:NAME`, `cookie:NAME`, `query:NAME`, `jwt:CLAIM` or `address`";
 
+/// The forms that work for events.
+const EVENT_FORMS: &str =
+    "`/json/pointer`, `header:NAME`, `cookie:NAME`, `query:NAME`, `jwt:CLAIM` or `address`";
+
+/// What there is to select from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Selectors {
+    /// A request, whose body is not read.
+    Http,
+    /// Requests and events: what both have.
+    Both,
+    /// A message, and the handshake of its connection.
+    Events,
+    /// A message that a server sends.
+    Once,
+}
+
+impl Selectors {
+    fn forms(self) -> &'static str {
+        match self {
+            Self::Http | Self::Both => FORMS,
+            Self::Events => EVENT_FORMS,
+            Self::Once => "a pointer such as `/status`, or `\"\"` for the whole argument",
+        }
+    }
+}
+
 /// Reads a selector; what is wrong is reported at the place of the text.
-pub(super) fn parse(text: &Text<'_>) -> Result<Selector, Diagnostic> {
+pub(super) fn parse(text: &Text<'_>, selectors: Selectors) -> Result<Selector, Diagnostic> {
     let selector = text.as_str();
     let error = |message: String| Diagnostic::error(Code::BadSelector, message).at(text.span());
+    if selector.is_empty() || selector.starts_with('/') {
+        if matches!(selectors, Selectors::Http | Selectors::Both) {
+            let elsewhere = match selectors {
+                Selectors::Both => ", or move the events into a rule of their own",
+                _ => "",
+            };
+            let problem = error(format!("{} is a pointer into a message", text.shown()));
+            return Err(problem.label("not for HTTP").help(format!(
+                "the body of a request is not read to route it; use {FORMS}{elsewhere}"
+            )));
+        }
+        return pointer(text).map(Selector::Pointer);
+    }
+    if selectors == Selectors::Once {
+        let problem = error(format!("{} selects from a request", text.shown()));
+        return Err(problem
+            .label("not for what a server sends")
+            .help(format!("use {}", selectors.forms())));
+    }
     if selector == "address" {
         return Ok(Selector::Address);
     }
-    if selector.is_empty() || selector.starts_with('/') {
-        return Err(
-            error(format!("{} is a pointer into a message", text.shown()))
-                .label("not for HTTP")
-                .help(format!(
-                    "the body of a request is not read to route it; use {FORMS}"
-                )),
-        );
-    }
+    let forms = selectors.forms();
     let Some((kind, name)) = selector.split_once(':') else {
         let near = nearest(selector, ["address", "header", "cookie", "query", "jwt"]);
         let help = match near {
             Some("address") => "did you mean `address`?".to_owned(),
             Some("jwt") => "write `jwt:` and a claim, such as `jwt:sub`".to_owned(),
             Some(kind) => format!("write `{kind}:` and a name, such as `{kind}:beta`"),
-            None => format!("use {FORMS}"),
+            None => format!("use {forms}"),
         };
         return Err(error(format!("unknown selector {}", text.shown()))
             .label("not a selector")
@@ -82,7 +120,7 @@ pub(super) fn parse(text: &Text<'_>) -> Result<Selector, Diagnostic> {
         ),
         other => {
             let near = nearest(other, ["header", "cookie", "query", "jwt"]);
-            let help = near.map_or(format!("use {FORMS}"), |kind| {
+            let help = near.map_or(format!("use {forms}"), |kind| {
                 format!("did you mean {}?", quote(&format!("{kind}:{name}")))
             });
             Err(error(format!("unknown selector {}", text.shown()))
@@ -92,6 +130,25 @@ pub(super) fn parse(text: &Text<'_>) -> Result<Selector, Diagnostic> {
     }
 }
 
+/// Reads a pointer into a message.
+pub(super) fn pointer(text: &Text<'_>) -> Result<Pointer, Diagnostic> {
+    Pointer::parse(text.as_str()).map_err(|error| {
+        let help = match error {
+            PointerError::NoSlash => match text.as_str().strip_prefix('#') {
+                Some(rest) if rest.starts_with('/') => "leave the `#` out".to_owned(),
+                _ => "write where the value stands, such as `/type` or `/data/id`".to_owned(),
+            },
+            PointerError::Escape => "write `~0` for `~`, and `~1` for `/` in a name".to_owned(),
+            PointerError::TooLong => "compare a value that stands further out".to_owned(),
+        };
+        let message = format!("{} is not a JSON pointer: {error}", text.shown());
+        Diagnostic::error(Code::BadSelector, message)
+            .at(text.span())
+            .label("not a pointer")
+            .help(help)
+    })
+}
+
 /// Reads one value that a selector is compared with. `None`: it was refused.
 pub(super) fn scalar(value: &Value<'_>, selector: &Selector) -> Option<Scalar> {
     let scalar = value.scalar()?;
@@ -99,7 +156,7 @@ pub(super) fn scalar(value: &Value<'_>, selector: &Selector) -> Option<Scalar> {
         value.refuse(Code::Unreachable, message, "can never match", help)
     };
     let what = match selector {
-        Selector::Jwt(_) => return Some(scalar),
+        Selector::Jwt(_) | Selector::Pointer(_) => return Some(scalar),
         Selector::Header(_) => "a header",
         Selector::Cookie(_) => "a cookie",
         Selector::Query(_) => "a query parameter",

@@ -7,7 +7,11 @@ use crate::config::keys::{self, nearest};
 use crate::config::pattern::{PatternProblem, check_path};
 use crate::config::reader::{Table, Text};
 use crate::config::value::Value;
-use crate::config::{Socket, SocketKind};
+use crate::config::{Socket, SocketKind, SocketMode};
+
+mod bridge;
+
+use bridge::{Bridge, bridge, one_of};
 
 const EXAMPLE: &str = "{ kind = \"socket.io\", path = \"/socket.io/\" }";
 
@@ -35,15 +39,48 @@ fn socket(id: &Text<'_>, value: &Value<'_>, table: Table<'_>) -> Option<Socket> 
     let path = table
         .get("path")
         .and_then(|value| Some((path(&value, kind)?, value.span())));
-    if let Some(value) = table.get("mode") {
-        mode(&value);
-    }
+    let mode = match table.get("mode") {
+        Some(value) => one_of(
+            &value,
+            "mode",
+            [
+                ("tunnel", SocketMode::Tunnel),
+                ("bridge", SocketMode::Bridge),
+            ],
+        ),
+        None => Some(SocketMode::Tunnel),
+    };
+    let Bridge {
+        node_loss,
+        flips,
+        once,
+        tag,
+        ping_interval,
+        ping_timeout,
+        max_payload,
+        queue,
+        cors_origin,
+        resume_timeout,
+        max_waiting,
+    } = bridge(id, value, table, kind, mode);
     let (path, path_span) = path?;
     Some(Socket {
         id: id.as_str().to_owned(),
         kind: kind?,
         path,
         path_span,
+        mode: mode?,
+        node_loss,
+        flips,
+        once,
+        tag,
+        ping_interval,
+        ping_timeout,
+        max_payload,
+        queue,
+        cors_origin,
+        resume_timeout,
+        max_waiting,
     })
 }
 
@@ -69,30 +106,6 @@ fn kind(value: &Value<'_>) -> Option<SocketKind> {
         "not `socket.io` or `websocket`",
         help,
     )
-}
-
-/// `tunnel` is the only mode so far, and the default.
-fn mode(value: &Value<'_>) -> Option<()> {
-    let text = value.text()?;
-    let help = "write `\"tunnel\"`, or remove the key";
-    match text.as_str() {
-        "tunnel" => Some(()),
-        "bridge" => {
-            let message = "`mode = \"bridge\"` is not available yet";
-            value.refuse(
-                Code::NotAvailable,
-                message,
-                "planned for a later version",
-                help,
-            )
-        }
-        _ => value.refuse(
-            Code::UnknownValue,
-            format!("unknown mode {}", text.shown()),
-            "not `tunnel`",
-            help,
-        ),
-    }
 }
 
 fn path(value: &Value<'_>, kind: Option<SocketKind>) -> Option<String> {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::diagnostic::{Code, Diagnostic};
+use crate::config::event::Sockets;
 use crate::config::reader::{Reader, Table};
 use crate::config::render;
 use crate::config::source::Source;
@@ -22,11 +23,13 @@ pub(super) fn validate(
     if let Some(sound_until) = document.sound_until {
         // Behind a mistake of syntax nothing is what it seems, and what is missing may stand there.
         problems.retain(|problem| {
-            !matches!(problem.code, Code::MissingKey | Code::NoNative)
-                && problem
-                    .span
-                    .as_ref()
-                    .is_some_and(|span| span.end <= sound_until)
+            !matches!(
+                problem.code,
+                Code::MissingKey | Code::NoNative | Code::UnknownSocket
+            ) && problem
+                .span
+                .as_ref()
+                .is_some_and(|span| span.end <= sound_until)
         });
     }
     problems.extend(document.problems);
@@ -54,11 +57,14 @@ fn file<'a>(reader: &'a Reader<'a>, file: Table<'a>) -> Option<Config> {
     let defaults = table("defaults", "[defaults]")
         .map(|(value, table)| defaults::defaults(&value, table))
         .unwrap_or_default();
-    let sockets = table("socket", "[socket.ID]")
-        .map(|(_, table)| socket::sockets(table))
-        .unwrap_or_default();
+    let socket_table = table("socket", "[socket.ID]").map(|(_, table)| table);
+    let sockets = socket_table.map(socket::sockets).unwrap_or_default();
+    let known = Sockets {
+        table: socket_table,
+        read: &sockets,
+    };
     let rules = table("rule", "[rule.ID]")
-        .map(|(_, table)| rule::rules(table, &defaults))
+        .map(|(_, table)| rule::rules(table, &defaults, &known))
         .unwrap_or_default();
 
     let listens = [

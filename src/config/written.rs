@@ -37,6 +37,8 @@ impl fmt::Display for Condition {
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Pointer(pointer) if pointer.steps().is_empty() => f.write_str("\"\""),
+            Self::Pointer(pointer) => pointer.fmt(f),
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Cookie(name) => write!(f, "cookie:{name}"),
             Self::Query(name) => write!(f, "query:{name}"),

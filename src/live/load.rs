@@ -7,7 +7,7 @@ use crate::config::{self, Code, Diagnostic, Severity, Source, Span};
 use crate::live::format_sources;
 use crate::native::{App, NativeApp, Settings};
 use crate::routing::table::Table;
-use crate::routing::{Endpoint, NativeSide};
+use crate::routing::{Endpoint, Event, NativeSide};
 use crate::upstream::{Target, TargetError};
 
 /// A file that cannot be used.
@@ -21,7 +21,14 @@ pub struct LoadError {
 
 /// What the native application serves.
 #[derive(Debug, Clone)]
-pub(crate) struct Served(Option<(Vec<Endpoint>, bool)>);
+pub(crate) struct Served(Option<Known>);
+
+#[derive(Debug, Clone)]
+struct Known {
+    endpoints: Vec<Endpoint>,
+    events: Vec<Event>,
+    keeps_state_in_memory: bool,
+}
 
 impl Served {
     pub(crate) fn by(app: Option<&NativeApp>) -> Self {
@@ -29,19 +36,23 @@ impl Served {
             method: own.method.clone(),
             path: own.path.clone(),
         };
-        Self(app.map(|app| {
-            (
-                app.endpoints().iter().map(endpoint).collect(),
-                app.has_state_in_memory(),
-            )
+        let event = |own: &crate::native::Event| Event {
+            namespace: own.namespace.clone(),
+            name: own.name.clone(),
+        };
+        Self(app.map(|app| Known {
+            endpoints: app.endpoints().iter().map(endpoint).collect(),
+            events: app.events().iter().map(event).collect(),
+            keeps_state_in_memory: app.has_state_in_memory(),
         }))
     }
 
     pub(super) fn side(&self) -> Option<NativeSide<'_>> {
-        let (endpoints, keeps_state_in_memory) = self.0.as_ref()?;
+        let known = self.0.as_ref()?;
         Some(NativeSide {
-            endpoints,
-            keeps_state_in_memory: *keeps_state_in_memory,
+            endpoints: &known.endpoints,
+            events: &known.events,
+            keeps_state_in_memory: known.keeps_state_in_memory,
         })
     }
 }

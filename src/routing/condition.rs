@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::config::{Condition, Rule, Scalar, Selector};
+use crate::config::{Condition, Scalar, Selector};
 use crate::routing::RequestHead;
 use crate::routing::select::{Value, select};
 
@@ -29,7 +29,9 @@ impl Test {
                 .values
                 .iter()
                 .filter_map(|value| match (&condition.selector, value) {
-                    (Selector::Jwt(_), _) => Some(Wanted::Scalar(value.clone())),
+                    (Selector::Jwt(_) | Selector::Pointer(_), _) => {
+                        Some(Wanted::Scalar(value.clone()))
+                    }
                     (Selector::Address, Scalar::Text(text)) => text
                         .parse::<IpAddr>()
                         .ok()
@@ -43,12 +45,29 @@ impl Test {
         }
     }
 
-    /// JSON equality, no coercion.
+    /// `where` of a rule or of `once`; two entries that are the same selector (headers in other case) become one.
+    pub(crate) fn all(conditions: &[Condition]) -> Vec<Self> {
+        let mut tests: Vec<Self> = Vec::with_capacity(conditions.len());
+        for test in conditions.iter().map(Self::new) {
+            match tests
+                .iter_mut()
+                .find(|known| known.selector == test.selector)
+            {
+                Some(known) => known.values.retain(|value| test.values.contains(value)),
+                None => tests.push(test),
+            }
+        }
+        tests
+    }
+
+    /// Of an HTTP request.
     pub(crate) fn holds(&self, request: &RequestHead<'_>) -> bool {
-        let Some(value) = select(&self.selector, request) else {
-            return false;
-        };
-        self.values.iter().any(|wanted| match (wanted, &value) {
+        select(&self.selector, request).is_some_and(|value| self.accepts(&value))
+    }
+
+    /// JSON equality, no coercion.
+    pub(crate) fn accepts(&self, value: &Value<'_>) -> bool {
+        self.values.iter().any(|wanted| match (wanted, value) {
             (Wanted::Scalar(Scalar::Text(wanted)), Value::Text(text)) => wanted == text,
             (Wanted::Scalar(Scalar::Number(wanted)), Value::Number(number)) => wanted == number,
             (Wanted::Scalar(Scalar::Bool(wanted)), Value::Bool(value)) => wanted == value,
@@ -58,19 +77,11 @@ impl Test {
     }
 }
 
-/// `where` of a rule; two entries that are the same selector (headers in other case) become one.
-pub(crate) fn tests(rule: &Rule) -> Vec<Test> {
-    let mut tests: Vec<Test> = Vec::with_capacity(rule.conditions.len());
-    for test in rule.conditions.iter().map(Test::new) {
-        match tests
-            .iter_mut()
-            .find(|known| known.selector == test.selector)
-        {
-            Some(known) => known.values.retain(|value| test.values.contains(value)),
-            None => tests.push(test),
-        }
-    }
-    tests
+/// How many of these rules `rule` implies, itself included: whoever implies most goes first, which puts any `where`
+/// before each that it implies.
+pub(crate) fn implied(tests: &[Vec<Test>], rule: usize, rules: &[usize]) -> usize {
+    let implied = |other: &&usize| implies(&tests[rule], &tests[**other]);
+    rules.iter().filter(implied).count()
 }
 
 /// Whether whatever passes `tests` passes `others` too.
@@ -81,16 +92,22 @@ pub(crate) fn implies(tests: &[Test], others: &[Test]) -> bool {
     })
 }
 
-/// Whether nothing passes both: they ask one selector for different values.
+/// Whether nothing passes both: they ask one selector for different values, or one asks for a scalar where the other
+/// looks inside.
 pub(crate) fn are_disjoint(tests: &[Test], others: &[Test]) -> bool {
-    let common = tests.iter().flat_map(|test| {
-        others
-            .iter()
-            .filter(|other| other.selector == test.selector)
-            .map(move |other| (test, other))
-    });
-    let mut common = common;
-    common.any(|(test, other)| !test.values.iter().any(|value| other.values.contains(value)))
+    let excludes = |test: &Test, other: &Test| {
+        if test.selector == other.selector {
+            return !test.values.iter().any(|value| other.values.contains(value));
+        }
+        let (Selector::Pointer(one), Selector::Pointer(other)) = (&test.selector, &other.selector)
+        else {
+            return false;
+        };
+        one.steps().starts_with(other.steps()) || other.steps().starts_with(one.steps())
+    };
+    tests
+        .iter()
+        .any(|test| others.iter().any(|other| excludes(test, other)))
 }
 
 impl fmt::Display for Wanted {

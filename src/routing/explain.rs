@@ -74,6 +74,7 @@ impl Explanation<'_> {
             Reason::Ambiguous => "the path has more than one reading".to_owned(),
             Reason::Share { inside: true } => format!("client in first {share}"),
             Reason::Share { inside: false } => format!("client not in first {share}"),
+            Reason::NoHandler => "native has no handler for this event".to_owned(),
             Reason::NoEndpoint => "native has no endpoint for this method and path".to_owned(),
         })
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use crate::config::{
-    Claim, Condition, Config, Limits, Node, NodeUrl, Pattern, Rule, Scalar, Selector, Server,
-    Share, Socket, SocketKind, To, Trust,
+    Claim, Condition, Config, Flips, Limits, Node, NodeLoss, NodeUrl, Pattern, Rule, Scalar,
+    Selector, Server, Share, Socket, SocketKind, SocketMode, To, Trust,
 };
 use crate::routing::{Endpoint, NativeSide, RequestHead, Route, Table};
 
@@ -79,6 +79,7 @@ pub(crate) fn rule(id: &str, http: &[&str], to: To) -> Rule {
         id: id.to_owned(),
         id_span: 0..0,
         claims: http.iter().map(claim).collect(),
+        events: Vec::new(),
         conditions: Vec::new(),
         to,
         to_span: 0..0,
@@ -115,6 +116,18 @@ pub(crate) fn socket(id: &str, kind: SocketKind, path: &str) -> Socket {
         kind,
         path: path.to_owned(),
         path_span: 0..0,
+        mode: SocketMode::Tunnel,
+        node_loss: NodeLoss::Bounce,
+        flips: Flips::Message,
+        once: Vec::new(),
+        tag: None,
+        ping_interval: Duration::from_secs(25),
+        ping_timeout: Duration::from_secs(20),
+        max_payload: 1_000_000,
+        queue: 4 << 20,
+        cors_origin: None,
+        resume_timeout: Duration::from_secs(30),
+        max_waiting: 1024,
     }
 }
 
@@ -136,6 +149,7 @@ pub(crate) fn compile(config: Config, served: &[&str]) -> Result<Table, Vec<Stri
     let endpoints = endpoints(served);
     let native = NativeSide {
         endpoints: &endpoints,
+        events: &[],
         keeps_state_in_memory: false,
     };
     let compiled = Table::compile(config, 1, Some(native));

@@ -26,11 +26,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// What a selector found.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'r> {
-    /// Of a header, a cookie, the query or a claim.
+    /// Of a header, a cookie, the query, a claim or a message.
     Text(Cow<'r, str>),
-    /// Of a claim.
+    /// Of a claim or a message.
     Number(f64),
-    /// Of a claim.
+    /// Of a claim or a message.
     Bool(bool),
     /// The client's; an IPv4 address that came mapped into IPv6 is IPv4.
     Address(IpAddr),
@@ -39,6 +39,8 @@ pub enum Value<'r> {
 /// The value of this request, `None` where it is missing.
 pub fn select<'r>(selector: &Selector, request: &RequestHead<'r>) -> Option<Value<'r>> {
     match selector {
+        // A request has no message; `events` looks into those.
+        Selector::Pointer(_) => None,
         Selector::Header(name) => {
             let line = request.headers.get(name)?;
             std::str::from_utf8(line.as_bytes())

@@ -1,4 +1,4 @@
-//! Decides which side answers a request. Immutable, never performs I/O: one table per generation of `routes.toml`.
+//! Decides which side answers a request; `events` does the same for messages. Immutable, never performs I/O: one table per generation of `routes.toml`.
 //!
 //! Precedence does not depend on the order of the file: a socket owns its path; then patterns, compared from the left
 //! (see `tree`); then a listed method before none; then `where` before none, and of two the one that implies the
@@ -8,8 +8,9 @@ use http::Method;
 
 use crate::config::diagnostic::{Diagnostic, Severity};
 use crate::config::{Claim, Config, Rule, Segment, Share, Socket, SocketKind, To};
-use crate::routing::condition::{self, Test, implies};
+use crate::routing::condition::{Test, implied};
 use crate::routing::endpoints::{Endpoints, serves};
+use crate::routing::events::Events;
 use crate::routing::pattern::{PlainPath, is_plain_literal};
 use crate::routing::select::select;
 use crate::routing::tree::Tree;
@@ -27,6 +28,7 @@ pub struct Table {
     /// `where` of each rule, in the order of `config.rules`.
     tests: Vec<Vec<Test>>,
     endpoints: Endpoints,
+    events: Events,
 }
 
 /// Where a claim stands in `config.rules`, with what a lookup needs of it.
@@ -79,6 +81,8 @@ pub enum Reason<'t> {
     },
     /// The rule says native, which has no endpoint for this method and path.
     NoEndpoint,
+    /// The rule says native, which has no handler for this event.
+    NoHandler,
 }
 
 impl Table {
@@ -92,8 +96,13 @@ impl Table {
         native: Option<NativeSide<'_>>,
     ) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut diagnostics = Vec::new();
-        let tests = config.rules.iter().map(condition::tests).collect();
+        let tests: Vec<_> = config
+            .rules
+            .iter()
+            .map(|rule| Test::all(&rule.conditions))
+            .collect();
         let endpoints = Endpoints::new(native, &mut diagnostics);
+        let events = Events::new(&config, &tests, &endpoints, native);
         let mut claims = Tree::new(true);
         for (rule, claim) in all_claims(&config) {
             let Claim {
@@ -114,6 +123,7 @@ impl Table {
             claims,
             tests,
             endpoints,
+            events,
         };
         table.sort();
         check::check(&table, native, &mut diagnostics);
@@ -141,9 +151,10 @@ impl Table {
         self.generation
     }
 
-    /// False where nothing that the rules claim can reach Node: no sockets, every rule `native only`, and one of them
-    /// claims `/{*rest}` with all methods. What has no endpoint or an ambiguous path then has nobody to answer it.
-    pub fn needs_node(&self) -> bool {
+    /// False where nothing that the rules claim can reach Node: every rule `native only`, one of them claims
+    /// `/{*rest}` with all methods, and no namespace of a socket that rules know needs it. What has no endpoint or an
+    /// ambiguous path then has nobody to answer it.
+    pub fn is_node_needed(&self) -> bool {
         let native_only = self
             .config
             .rules
@@ -160,13 +171,13 @@ impl Table {
                 && method.is_none()
                 && matches!(pattern.segments[..], [Segment::Rest(_)])
         };
-        let Config {
-            force_node,
-            sockets,
-            ..
-        } = &self.config;
-        *force_node
-            || !sockets.is_empty()
+        let socket_needs = |socket: usize| {
+            let namespaces = self.events.namespaces(socket);
+            let mut all = namespaces.iter();
+            namespaces.is_empty() || all.any(|namespace| self.needs_node(socket, namespace))
+        };
+        self.config.force_node
+            || (0..self.config.sockets.len()).any(socket_needs)
             || !native_only
             || !all_claims(&self.config).any(claims_all)
     }
@@ -242,6 +253,10 @@ impl Table {
         &self.endpoints
     }
 
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
+    }
+
     pub(crate) fn claims(&self) -> &Tree<Entry> {
         &self.claims
     }
@@ -254,20 +269,13 @@ impl Table {
         &self.tests[rule]
     }
 
-    /// Within a leaf: listed methods first; then who implies the most others, which puts any `where` before each that
-    /// it implies.
+    /// Within a leaf: listed methods first, then by what `where` implies.
     fn sort(&mut self) {
         for leaf in self.claims.leaves_mut() {
             let rules: Vec<_> = leaf.iter().map(|entry| entry.rule).collect();
-            let implied = |entry: &Entry| {
-                let tests = &self.tests[entry.rule];
-                rules
-                    .iter()
-                    .filter(|other| implies(tests, &self.tests[**other]))
-                    .count()
-            };
             leaf.sort_by_cached_key(|entry| {
-                (entry.method.is_none(), std::cmp::Reverse(implied(entry)))
+                let implied = implied(&self.tests, entry.rule, &rules);
+                (entry.method.is_none(), std::cmp::Reverse(implied))
             });
         }
     }

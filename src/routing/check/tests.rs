@@ -10,6 +10,7 @@ fn found(config: Config, served: &[&str]) -> Vec<String> {
     let endpoints = endpoints(served);
     let native = NativeSide {
         endpoints: &endpoints,
+        events: &[],
         keeps_state_in_memory: true,
     };
     let all = match Table::compile(config, 1, Some(native)) {

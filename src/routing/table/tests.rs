@@ -71,7 +71,7 @@ fn force_sends_everything_to_node_and_still_names_the_rule() {
         answer(&table, "GET /a"),
         answered("a", Side::Node, "Forced")
     );
-    assert!(table.needs_node());
+    assert!(table.is_node_needed());
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn node_is_needed_unless_all_is_native_only() {
     let needs = |rules: Vec<Rule>| {
         compile(config(rules), &["GET /{*rest}"])
             .unwrap()
-            .needs_node()
+            .is_node_needed()
     };
     assert!(!needs(vec![rule("all", &["/{*rest}"], To::NativeOnly)]));
     assert!(needs(vec![rule("all", &["/{*rest}"], NATIVE)]));

@@ -21,6 +21,7 @@ pub(crate) fn table(route: usize) -> Table {
     }];
     let native = NativeSide {
         endpoints: &endpoints,
+        events: &[],
         keeps_state_in_memory: false,
     };
     Table::compile(config(claim), 1, Some(native)).unwrap().0
@@ -77,6 +78,7 @@ fn config(claim: &str) -> Config {
             id: "judged".to_owned(),
             id_span: 0..0,
             claims: vec![claim],
+            events: Vec::new(),
             conditions: Vec::new(),
             to: To::Native(Share(10_000)),
             to_span: 0..0,
