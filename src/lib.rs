@@ -61,7 +61,11 @@ mod telemetry;
 mod upstream;
 
 pub use cli::main;
+pub use native::events::Event;
+pub use native::events::extract::{NoClientInfo, RawEvent};
+pub use native::events::handler::{EventAnswer, EventHandler, ExtractError, LeaveHandler};
 pub use native::express;
+pub use native::http_runtime::HttpRuntime;
 pub use native::{
     App, BuildApp, ClientInfo, Decline, Endpoint, Event, NativeApp, Settings, SettingsError,
 };

@@ -1,7 +1,13 @@
-//! The native side: an ordinary axum application, and the recorder that knows what it serves.
+//! The native side: an ordinary axum and socketioxide application, and the recorder that knows what it serves.
 //! Nothing here knows of the proxy; `runtime` runs an application apart from the threads that accept connections.
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the bridge that opens legs is not wired yet")
+)]
+pub(crate) mod events;
 pub mod express;
+pub(crate) mod http_runtime;
 pub(crate) mod runtime;
 
 use std::convert::Infallible;
@@ -14,9 +20,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, Route, on};
 use http::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
+use socketioxide::SocketIo;
 use tower::{Layer, Service};
 
-/// A native application: an `axum::Router` that remembers each method and path it was given.
+use self::events::Registry;
+
+/// A native application: an `axum::Router` that remembers each method and path it was given, and the handlers of
+/// Socket.IO events.
 ///
 /// The record is what lets `strangler check` say that no native endpoint serves a rule, and what keeps requests that
 /// the application does not serve on Node.
@@ -47,6 +57,7 @@ use tower::{Layer, Service};
 pub struct NativeApp<S = ()> {
     router: Router<S>,
     endpoints: Vec<Endpoint>,
+    registry: Registry,
     keeps_state_in_memory: bool,
 }
 
@@ -75,6 +86,7 @@ impl<S: Clone + Send + Sync + 'static> NativeApp<S> {
         Self {
             router: Router::new(),
             endpoints: Vec::new(),
+            registry: Registry::default(),
             keeps_state_in_memory: false,
         }
     }
@@ -152,12 +164,13 @@ impl<S: Clone + Send + Sync + 'static> NativeApp<S> {
         self
     }
 
-    /// Gives the handlers their state.
+    /// Gives the HTTP handlers their state. Handlers of events have what they captured.
     #[must_use]
     pub fn with_state<S2>(self, state: S) -> NativeApp<S2> {
         NativeApp {
             router: self.router.with_state(state),
             endpoints: self.endpoints,
+            registry: self.registry,
             keeps_state_in_memory: self.keeps_state_in_memory,
         }
     }
@@ -190,11 +203,22 @@ impl<S> NativeApp<S> {
 }
 
 impl NativeApp {
-    /// The plain router, as one would deploy it alone once Node is gone.
+    /// The plain router, with Socket.IO below `/socket.io/` if there are events, as one would deploy it alone once Node
+    /// is gone.
     pub fn into_router(self) -> Router {
-        self.router
+        if self.registry.is_empty() {
+            return self.router;
+        }
+        let (layer, io) = SocketIo::builder()
+            .max_payload(NODE_MAX_PAYLOAD)
+            .build_layer();
+        self.registry.install(&io);
+        self.router.layer(layer)
     }
 }
+
+/// Bytes of one message; socketioxide would take a tenth.
+const NODE_MAX_PAYLOAD: u64 = 1_000_000;
 
 /// A native application that a program offers, by the name that `native.app` uses.
 #[derive(Debug, Clone, Copy)]
@@ -282,10 +306,27 @@ impl IntoResponse for Decline {
     }
 }
 
-/// What the proxy knows of the client, a request extension (`axum::Extension<ClientInfo>`). Optional: an application
-/// that runs alone does not find it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the proxy knows of the client: a request extension (`axum::Extension<ClientInfo>`), and an extractor of event
+/// handlers. Optional: an application that runs alone does not find it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ClientInfo {
     /// The client's address, after trusted proxies.
     pub address: IpAddr,
+    /// Events: what `socket.id` is in Node and in the client, where a Node is attached.
+    pub node_id: Option<String>,
+    /// Events: the client was connected before the native side was attached to it, so that it has met `on_connect` of
+    /// Node, or of this application, already.
+    pub replayed: bool,
+}
+
+impl ClientInfo {
+    /// A client of which only the address is known.
+    pub(crate) fn at(address: IpAddr) -> Self {
+        Self {
+            address,
+            node_id: None,
+            replayed: false,
+        }
+    }
 }

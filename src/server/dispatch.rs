@@ -251,7 +251,7 @@ impl Exchange<'_> {
         request
             .extensions_mut()
             .insert(OriginalUri(parts.uri.clone()));
-        request.extensions_mut().insert(ClientInfo { address });
+        request.extensions_mut().insert(ClientInfo::at(address));
         request
     }
 

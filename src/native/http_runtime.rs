@@ -1,0 +1,52 @@
+//! The runtime that native HTTP handlers run on, for event handlers that have to wait for something outside.
+
+use std::panic::resume_unwind;
+
+use tokio::runtime::Handle;
+
+/// The runtime of the native HTTP handlers, taken when the application is built.
+///
+/// Event handlers run on the thread that serves their socket. A connection pool that is used there as well as by HTTP
+/// handlers would have its connections driven by threads that come and go with the load of others, so both belong on
+/// this one runtime.
+///
+/// ```
+/// # async fn query() -> u32 { 36 }
+/// # #[tokio::main] async fn main() {
+/// let runtime = strangler::HttpRuntime::current();
+/// let answer = runtime.run(query()).await;
+/// # assert_eq!(answer, 36);
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct HttpRuntime(Option<Handle>);
+
+impl HttpRuntime {
+    /// The one in which this is called, as the proxy does when it builds an application. `strangler check` builds it
+    /// without any; `run` then stays where it is called.
+    #[must_use]
+    pub fn current() -> Self {
+        Self(Handle::try_current().ok())
+    }
+
+    /// Runs `work` there and waits for it. Like a promise in Node it runs to its end also when nobody waits any more.
+    ///
+    /// # Panics
+    /// When `work` panics.
+    pub async fn run<F>(&self, work: F) -> F::Output
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let Some(runtime) = &self.0 else {
+            return work.await;
+        };
+        match runtime.spawn(work).await {
+            Ok(output) => output,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                // The runtime is shutting down, and with it whoever could use an answer.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+}
