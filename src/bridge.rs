@@ -2,3 +2,4 @@
 
 mod frames;
 pub(crate) mod tunnel;
+mod websocket;
