@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(crate) use self::codec::Violation;
 use self::codec::{Decoder, encode, encode_prefixed};
@@ -213,10 +213,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     }
 
     /// Writes what is queued, and closes our end of the stream.
-    pub(crate) async fn shutdown(&mut self) {
-        if self.flush().await.is_ok() {
+    pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if ready!(self.poll_flush(context)).is_ok() {
             // A stream that cannot be closed is closed.
-            let _ = self.stream.shutdown().await;
+            let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(context));
+        }
+        Poll::Ready(())
+    }
+
+    /// [`WebSocket::poll_shutdown`] as a future.
+    pub(crate) async fn shutdown(&mut self) {
+        poll_fn(|context| self.poll_shutdown(context)).await;
+    }
+
+    /// Throws away what still comes, up to the end of the stream, also after an error. A stream that is dropped before
+    /// may be reset, and then the peer loses our last words.
+    pub(crate) fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.end();
+        loop {
+            let mut chunk = [MaybeUninit::uninit(); CHUNK];
+            let mut chunk = ReadBuf::uninit(&mut chunk);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut chunk));
+            if read.is_err() || chunk.filled().is_empty() {
+                return Poll::Ready(());
+            }
         }
     }
 }
