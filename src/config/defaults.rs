@@ -40,7 +40,7 @@ impl Default for Breaker {
 pub(super) fn defaults(value: &Value<'_>, table: Table<'_>) -> Defaults {
     let table = table.without_env();
     table.check_keys(&keys::DEFAULTS, "`[defaults]`", Some(&value.header_span()));
-    shared(table, &Defaults::default(), Selectors::Both)
+    shared(table, &Defaults::default(), Selectors::Http)
 }
 
 /// `timeout`, `sticky` and `breaker` of a table.

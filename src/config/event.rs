@@ -1,6 +1,6 @@
 //! `events` of a rule, and the names of events as the wire has them: `message`, `/admin,message`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::config::diagnostic::{Code, Diagnostic, quote};
@@ -124,9 +124,19 @@ fn write(f: &mut fmt::Formatter<'_>, namespace: &str, name: &str) -> fmt::Result
 
 /// The sockets of the file, for the rules.
 pub(super) struct Sockets<'a> {
-    pub(super) table: Option<Table<'a>>,
-    /// Those without mistakes.
-    pub(super) read: &'a [Socket],
+    table: Option<Table<'a>>,
+    /// Those without mistakes, by id.
+    read: HashMap<&'a str, &'a Socket>,
+}
+
+impl<'a> Sockets<'a> {
+    pub(super) fn new(table: Option<Table<'a>>, read: &'a [Socket]) -> Self {
+        let read = read.iter().map(|socket| (socket.id.as_str(), socket));
+        Self {
+            table,
+            read: read.collect(),
+        }
+    }
 }
 
 /// `events`
@@ -142,7 +152,7 @@ pub(super) fn events(value: &Value<'_>, sockets: &Sockets<'_>) -> Vec<EventClaim
     }
     let mut claims = Vec::new();
     for (id, value) in table.entries() {
-        let Some(socket) = sockets.read.iter().find(|socket| socket.id == id.as_str()) else {
+        let Some(socket) = sockets.read.get(id.as_str()) else {
             unknown_socket(&id, sockets);
             continue;
         };
@@ -199,10 +209,7 @@ fn unknown_socket(id: &Text<'_>, sockets: &Sockets<'_>) {
     if sockets.table.as_ref().is_some_and(in_file) {
         return;
     }
-    let help = match nearest(
-        id.as_str(),
-        sockets.read.iter().map(|socket| socket.id.as_str()),
-    ) {
+    let help = match nearest(id.as_str(), sockets.read.keys().copied()) {
         Some(near) => format!("did you mean {}?", quote(near)),
         None => format!(
             "add, for example:\n[socket.{}]\nkind = \"socket.io\"\npath = \"/socket.io/\"\nmode = \"bridge\"",

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 const COMPLETE: &str = include_str!("../../tests/fixtures/config/good-complete.toml");
+const BRIDGE: &str = include_str!("../../tests/fixtures/config/good-bridge.toml");
 const DASHBOARD: &str = include_str!("../../tests/fixtures/config/good-dashboard.toml");
 
 fn variable(name: &str) -> Option<String> {
@@ -215,6 +216,136 @@ fn a_complete_rule_means_what_it_says() {
 }
 
 #[test]
+fn a_bridged_socket_means_what_it_says() {
+    let sockets = check(BRIDGE).0.expect("the file is good").sockets;
+    let pointer = |text: &str| Pointer::parse(text).expect("a pointer");
+    let once = |at: usize| {
+        let Once {
+            event, conditions, ..
+        } = &sockets[0].once[at];
+        let conditions: Vec<_> = conditions
+            .iter()
+            .map(|condition| (condition.selector.clone(), condition.values.clone()))
+            .collect();
+        (event.to_string(), conditions)
+    };
+    let text = |text: &str| Scalar::Text(text.to_owned());
+    let (whole, first) = (
+        Selector::Pointer(pointer("")),
+        Selector::Pointer(pointer("/a~1b/0")),
+    );
+    assert_eq!(
+        once(0),
+        (
+            "hello".to_owned(),
+            vec![(whole, vec![text("from server"), text("again")])]
+        )
+    );
+    assert_eq!(
+        once(1),
+        (
+            "/admin,state".to_owned(),
+            vec![(first, vec![Scalar::Number(36.0)])]
+        )
+    );
+    assert_eq!(once(2), ("bye".to_owned(), vec![]));
+    assert_eq!(
+        sockets[0],
+        Socket {
+            id: "readers".into(),
+            kind: SocketKind::SocketIo,
+            path: "/socket.io/".into(),
+            path_span: sockets[0].path_span.clone(),
+            mode: SocketMode::Bridge,
+            node_loss: NodeLoss::Resume,
+            flips: Flips::Connection,
+            once: sockets[0].once.clone(),
+            tag: None,
+            ping_interval: Duration::from_secs(10),
+            ping_timeout: Duration::from_millis(500),
+            max_payload: 2_000_000,
+            queue: 65_536,
+            cors_origin: Some("https://example.com:8443".into()),
+            resume_timeout: Duration::from_secs(60),
+            max_waiting: 0,
+        }
+    );
+    assert_eq!(
+        (
+            sockets[1].mode,
+            sockets[1].tag.clone(),
+            sockets[1].max_payload
+        ),
+        (SocketMode::Bridge, Some(pointer("/type")), 65_536)
+    );
+    // What the file does not say.
+    assert_eq!(
+        sockets[2],
+        Socket {
+            id: "old".into(),
+            path: "/old/".into(),
+            path_span: sockets[2].path_span.clone(),
+            mode: SocketMode::Tunnel,
+            node_loss: NodeLoss::Bounce,
+            flips: Flips::Message,
+            once: Vec::new(),
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            max_payload: 1_000_000,
+            queue: 4 * 1024 * 1024,
+            cors_origin: None,
+            resume_timeout: Duration::from_secs(30),
+            max_waiting: 1024,
+            ..sockets[0].clone()
+        }
+    );
+}
+
+#[test]
+fn a_rule_for_events_means_what_it_says() {
+    let rules = check(BRIDGE).0.expect("the file is good").rules;
+    let events: Vec<_> = rules[0]
+        .events
+        .iter()
+        .map(|claim| {
+            (
+                claim.socket.as_str(),
+                claim.namespace.as_str(),
+                claim.name.as_deref(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        events,
+        [
+            ("readers", "/", Some("message")),
+            ("readers", "/admin", None),
+            ("readers", "/", Some("/slash")),
+            ("game", "/", Some("Heartbeat")),
+            ("game", "/", None),
+        ]
+    );
+    assert_eq!(&BRIDGE[rules[0].events[1].span.clone()], "\"/admin,*\"");
+    assert_eq!((rules[0].claims.len(), rules[1].claims.len()), (1, 0));
+    let pointer = |text: &str| Selector::Pointer(Pointer::parse(text).expect("a pointer"));
+    let conditions: Vec<_> = rules[1]
+        .conditions
+        .iter()
+        .map(|condition| (condition.selector.clone(), condition.values.len()))
+        .collect();
+    assert_eq!(
+        conditions,
+        [
+            (pointer("/status"), 3),
+            (pointer(""), 1),
+            (Selector::Cookie("beta".into()), 1)
+        ]
+    );
+    assert_eq!(rules[1].sticky, pointer("/data/ip"));
+    assert_eq!(rules[0].sticky, Selector::Address);
+}
+
+#[test]
 fn an_empty_file_is_told_what_a_minimal_one_has() {
     let (_, diagnostics) = check("");
     let codes: Vec<_> = diagnostics
@@ -319,6 +450,7 @@ fn a_file_that_is_cut_anywhere_never_changes_a_value() {
     for text in [
         COMPLETE,
         DASHBOARD,
+        BRIDGE,
         &format!(
             "{DASHBOARD}[rule.last]\nhttp = ['''/a''']\nto = '''native'''\nbreaker.requests = 1234\n"
         ),
@@ -343,8 +475,8 @@ fn a_file_that_is_cut_anywhere_never_changes_a_value() {
                     .find(|same| same.id == rule.id)
                     .expect("no new rule");
                 assert_eq!(
-                    (&rule.claims, rule.to),
-                    (&same.claims, same.to),
+                    (&rule.claims, &rule.events, rule.to),
+                    (&same.claims, &same.events, same.to),
                     "cut at {end}"
                 );
                 assert!(
@@ -375,8 +507,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_edit_makes_the_reader_panic(edits in prop::collection::vec(edit::any_edit(), 1..6), complete in any::<bool>()) {
-        let start = if complete { COMPLETE } else { DASHBOARD };
+    fn no_edit_makes_the_reader_panic(edits in prop::collection::vec(edit::any_edit(), 1..6), start in prop::sample::select(vec![COMPLETE, BRIDGE, DASHBOARD])) {
         check(&edits.iter().fold(start.to_owned(), |text, edit| edit.apply(&text)));
     }
 

@@ -59,10 +59,7 @@ fn file<'a>(reader: &'a Reader<'a>, file: Table<'a>) -> Option<Config> {
         .unwrap_or_default();
     let socket_table = table("socket", "[socket.ID]").map(|(_, table)| table);
     let sockets = socket_table.map(socket::sockets).unwrap_or_default();
-    let known = Sockets {
-        table: socket_table,
-        read: &sockets,
-    };
+    let known = Sockets::new(socket_table, &sockets);
     let rules = table("rule", "[rule.ID]")
         .map(|(_, table)| rule::rules(table, &defaults, &known))
         .unwrap_or_default();

@@ -107,65 +107,67 @@ pub(crate) struct Pointers {
 
 #[derive(Debug, Default)]
 struct Step {
-    children: Vec<Child>,
-}
-
-#[derive(Debug)]
-struct Child {
-    name: Box<str>,
-    /// The name, if it is the index of an item: digits without a leading zero.
-    index: Option<usize>,
-    step: usize,
+    /// Sorted, with where each leads.
+    names: Vec<(Box<str>, usize)>,
+    /// Those of the names that are the index of an item, sorted by it.
+    indices: Vec<(usize, usize)>,
 }
 
 impl Pointers {
     pub(crate) fn new<'p>(pointers: impl IntoIterator<Item = &'p Pointer>) -> Self {
-        let mut all = Self {
-            steps: vec![Step::default()],
-        };
+        let mut pointers: Vec<&Pointer> = pointers.into_iter().collect();
+        pointers.sort_unstable();
+        let mut steps = vec![Step::default()];
         for pointer in pointers {
             let mut at = 0;
             for name in pointer.steps() {
-                at = match all.child(at, name) {
-                    Some(step) => step,
-                    None => {
-                        let step = all.steps.len();
+                let behind = steps.len();
+                let step: &mut Step = &mut steps[at];
+                // Sorted as they are, only the last one can be the same.
+                at = match step.names.last() {
+                    Some((last, leads_to)) if **last == **name => *leads_to,
+                    _ => {
+                        step.names.push((name.as_str().into(), behind));
+                        // Digits without a leading zero, as RFC 6901 says.
                         let index = name.parse().ok();
-                        all.steps.push(Step::default());
-                        all.steps[at].children.push(Child {
-                            name: name.as_str().into(),
-                            index: index.filter(|index: &usize| index.to_string() == *name),
-                            step,
-                        });
-                        step
+                        step.indices.extend(
+                            index
+                                .filter(|index: &usize| index.to_string() == *name)
+                                .map(|index| (index, behind)),
+                        );
+                        steps.push(Step::default());
+                        behind
                     }
                 };
             }
         }
-        all
+        steps
+            .iter_mut()
+            .for_each(|step| step.indices.sort_unstable());
+        Self { steps }
     }
 
     fn step(&self, pointer: &Pointer) -> Option<usize> {
-        pointer
-            .steps()
-            .iter()
-            .try_fold(0, |at, name| self.child(at, name))
+        let mut names = pointer.steps().iter();
+        names.try_fold(0, |at, name| self.member(at, name))
     }
 
-    fn child(&self, at: usize, name: &str) -> Option<usize> {
-        let mut children = self.steps[at].children.iter();
-        let child = children.find(|child| *child.name == *name)?;
-        Some(child.step)
+    /// The step to the member of this name.
+    fn member(&self, at: usize, name: &str) -> Option<usize> {
+        let names = &self.steps[at].names;
+        let found = names.binary_search_by(|(known, _)| (**known).cmp(name));
+        found.ok().map(|found| names[found].1)
     }
 
+    /// The step to an item of an array.
     fn item(&self, at: usize, index: usize) -> Option<usize> {
-        let mut children = self.steps[at].children.iter();
-        let child = children.find(|child| child.index == Some(index))?;
-        Some(child.step)
+        let indices = &self.steps[at].indices;
+        let found = indices.binary_search_by_key(&index, |(known, _)| *known);
+        found.ok().map(|found| indices[found].1)
     }
 
     fn is_leaf(&self, at: usize) -> bool {
-        self.steps[at].children.is_empty()
+        self.steps[at].names.is_empty()
     }
 
     fn len(&self) -> usize {

@@ -9,13 +9,14 @@
 //! Native then gets events that it has no handler for as well, and ignores them, as Socket.IO does.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use http::Method;
 
 use crate::config::{
-    Config, EventClaim, EventName, Pointer, Rule, Selector, SocketKind, SocketMode, To,
+    Config, EventClaim, EventName, Pointer, Rule, Selector, Socket, SocketKind, To,
 };
 use crate::routing::argument::Pointers;
 use crate::routing::condition::{Test, implied};
@@ -201,6 +202,28 @@ impl Default for Served {
 }
 
 impl Served {
+    fn new(
+        socket: &Socket,
+        namespace: &str,
+        endpoints: &Endpoints,
+        native: Option<NativeSide<'_>>,
+    ) -> Self {
+        match socket.kind {
+            SocketKind::SocketIo => {
+                let all = native.map_or(&[][..], |native| native.events).iter();
+                let own = all.filter(|event| event.namespace == namespace);
+                Self::Names(own.map(|event| event.name.as_str().into()).collect())
+            }
+            SocketKind::WebSocket => {
+                let path = PlainPath::new(&socket.path);
+                match path.and_then(|path| endpoints.find(path, &Method::GET)) {
+                    Some(_) => Self::All,
+                    None => Self::default(),
+                }
+            }
+        }
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         match self {
             Self::All => true,
@@ -235,62 +258,52 @@ impl Events {
         endpoints: &Endpoints,
         native: Option<NativeSide<'_>>,
     ) -> Self {
-        let mut sockets: Vec<SocketEvents> = Vec::with_capacity(config.sockets.len());
-        for socket in &config.sockets {
-            let once = socket
+        let of_socket = |socket: &Socket| SocketEvents {
+            namespaces: HashMap::new(),
+            once: socket
                 .once
                 .iter()
-                .map(|once| (once.event.clone(), Test::all(&once.conditions)));
-            let mut events = SocketEvents {
-                once: once.collect(),
-                ..SocketEvents::default()
-            };
-            let served = |namespace: &str| match socket.kind {
-                SocketKind::WebSocket => {
-                    let path = PlainPath::new(&socket.path);
-                    match path.and_then(|path| endpoints.find(path, &Method::GET)) {
-                        Some(_) => Served::All,
-                        None => Served::default(),
-                    }
-                }
-                SocketKind::SocketIo => {
-                    let all = native.map_or(&[][..], |native| native.events).iter();
-                    let own = all.filter(|event| event.namespace == namespace);
-                    Served::Names(own.map(|event| event.name.as_str().into()).collect())
-                }
-            };
-            for (rule, of) in config.rules.iter().enumerate() {
-                for (claim, event) in of.events.iter().enumerate() {
-                    if event.socket != socket.id || socket.mode != SocketMode::Bridge {
-                        continue;
-                    }
-                    let namespace = events
-                        .namespaces
-                        .entry(event.namespace.as_str().into())
-                        .or_insert_with(|| Namespace {
-                            served: served(&event.namespace),
-                            ..Namespace::default()
-                        });
-                    let leaf = match &event.name {
-                        Some(name) => namespace.names.entry(name.as_str().into()).or_default(),
-                        None => &mut namespace.any,
-                    };
-                    leaf.push(EventEntry { rule, claim });
-                    namespace.rest_is_native |=
-                        event.name.is_none() && tests[rule].is_empty() && is_wholly_native(of.to);
-                }
+                .map(|once| (once.event.clone(), Test::all(&once.conditions)))
+                .collect(),
+        };
+        let mut sockets: Vec<_> = config.sockets.iter().map(of_socket).collect();
+        let ids = config.sockets.iter().enumerate();
+        let ids: HashMap<&str, usize> = ids.map(|(at, socket)| (socket.id.as_str(), at)).collect();
+        for (rule, of) in config.rules.iter().enumerate() {
+            for (claim, event) in of.events.iter().enumerate() {
+                let Some(&at) = ids.get(event.socket.as_str()) else {
+                    continue;
+                };
+                let namespaces = &mut sockets[at].namespaces;
+                let namespace = namespaces
+                    .entry(event.namespace.as_str().into())
+                    .or_insert_with(|| Namespace {
+                        served: Served::new(
+                            &config.sockets[at],
+                            &event.namespace,
+                            endpoints,
+                            native,
+                        ),
+                        ..Namespace::default()
+                    });
+                let leaf = match &event.name {
+                    Some(name) => namespace.names.entry(name.as_str().into()).or_default(),
+                    None => &mut namespace.any,
+                };
+                leaf.push(EventEntry { rule, claim });
+                namespace.rest_is_native |=
+                    event.name.is_none() && tests[rule].is_empty() && is_wholly_native(of.to);
             }
-            let leaves = events.namespaces.values_mut().flat_map(|namespace| {
-                let names = namespace.names.values_mut();
-                names.chain(std::iter::once(&mut namespace.any))
-            });
-            for leaf in leaves {
+        }
+        let namespaces = sockets
+            .iter_mut()
+            .flat_map(|socket| socket.namespaces.values_mut());
+        for namespace in namespaces {
+            let names = namespace.names.values_mut();
+            for leaf in names.chain([&mut namespace.any]) {
                 let rules: Vec<_> = leaf.iter().map(|entry| entry.rule).collect();
-                leaf.sort_by_cached_key(|entry| {
-                    std::cmp::Reverse(implied(tests, entry.rule, &rules))
-                });
+                leaf.sort_by_cached_key(|entry| Reverse(implied(tests, entry.rule, &rules)));
             }
-            sockets.push(events);
         }
         Self {
             sockets,

@@ -57,7 +57,7 @@ pub(super) fn bridge(
         node_loss: get("node_loss")
             .and_then(|value| {
                 let values = [("bounce", NodeLoss::Bounce), ("resume", NodeLoss::Resume)];
-                one_of(&value, "loss", values)
+                one_of(&value, "node_loss", values)
             })
             .unwrap_or(NodeLoss::Bounce),
         flips: get("flips")
@@ -66,7 +66,7 @@ pub(super) fn bridge(
                     ("message", Flips::Message),
                     ("connection", Flips::Connection),
                 ];
-                one_of(&value, "time of flips", values)
+                one_of(&value, "flips", values)
             })
             .unwrap_or(Flips::Message),
         once: get("once")
@@ -86,7 +86,7 @@ pub(super) fn bridge(
 }
 
 /// One of two words.
-pub(super) fn one_of<T>(value: &Value<'_>, what: &str, words: [(&str, T); 2]) -> Option<T> {
+pub(super) fn one_of<T>(value: &Value<'_>, key: &str, words: [(&str, T); 2]) -> Option<T> {
     let text = value.text()?;
     let names = [words[0].0, words[1].0];
     if let Some((_, meant)) = words.into_iter().find(|(word, _)| *word == text.as_str()) {
@@ -98,7 +98,7 @@ pub(super) fn one_of<T>(value: &Value<'_>, what: &str, words: [(&str, T); 2]) ->
     };
     value.refuse(
         Code::UnknownValue,
-        format!("unknown {what} {}", text.shown()),
+        format!("`{key}` cannot be {}", text.shown()),
         format!("not `{}` or `{}`", names[0], names[1]),
         help,
     )

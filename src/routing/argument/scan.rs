@@ -140,9 +140,9 @@ impl Scan<'_> {
             let child = match escaped {
                 false => std::str::from_utf8(&self.text[start..end])
                     .ok()
-                    .and_then(|name| self.pointers.child(step, name)),
+                    .and_then(|name| self.pointers.member(step, name)),
                 true => text(&self.text[start..end], true)
-                    .and_then(|name| self.pointers.child(step, &name)),
+                    .and_then(|name| self.pointers.member(step, &name)),
             };
             self.member(child)?;
             match self.next()? {
@@ -187,8 +187,8 @@ impl Scan<'_> {
     fn forget(&mut self, step: usize) {
         self.found[step] = Found::Nothing;
         let pointers = self.pointers;
-        for child in &pointers.steps[step].children {
-            self.forget(child.step);
+        for (_, inner) in &pointers.steps[step].names {
+            self.forget(*inner);
         }
     }
 
