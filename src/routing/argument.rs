@@ -62,6 +62,11 @@ impl<'m> LazyArgument<'m> {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_read(&self) -> bool {
+        self.read.borrow().is_some()
+    }
+
     /// The scalar at this place, `None` where there is none. The pointer must be one of the set.
     pub(crate) fn get(&self, pointers: &Arc<Pointers>, pointer: &Pointer) -> Option<Value<'m>> {
         let step = pointers.step(pointer)?;

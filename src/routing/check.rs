@@ -10,8 +10,10 @@ use crate::config::{Condition, Pattern, Scalar, Selector, To};
 use crate::routing::NativeSide;
 use crate::routing::condition::{Test, Wanted, are_disjoint, implies};
 use crate::routing::endpoints::serves;
+use crate::routing::events::EventEntry;
 use crate::routing::table::{ALL, Entry, Table};
 
+mod events;
 mod probe;
 mod unserved;
 
@@ -30,13 +32,14 @@ pub(crate) fn check(
         .filter_map(|endpoint| Some((endpoint, Pattern::parse(&endpoint.path).ok()?)))
         .collect();
     let mut found = Vec::new();
-    let ambiguous = ambiguous(table, &probe, &mut found);
+    let mut ambiguous = ambiguous(table, &probe, &mut found);
+    ambiguous.extend(events::ambiguous(table, &mut found));
     for (index, rule) in table.rules().iter().enumerate() {
         if !ambiguous.contains(&index) {
             unreachable(table, &probe, index, &mut found);
         }
         if let To::Native(_) | To::NativeOnly = rule.to {
-            unserved(table, &probe, rule, &endpoints, &mut found);
+            unserved(table, &probe, rule, &endpoints, native, &mut found);
         }
         let is_share = matches!(rule.to, To::Native(share) if share != ALL);
         if is_share && native.is_some_and(|native| native.keeps_state_in_memory) {
@@ -74,10 +77,8 @@ fn ambiguous(table: &Table, probe: &Probe, found: &mut Vec<Diagnostic>) -> Vec<u
             .enumerate()
             .flat_map(|(index, one)| leaf[index + 1..].iter().map(move |other| (one, other)));
         for (one, other) in pairs.filter(|(one, other)| one.rule != other.rule) {
-            let (tests, others) = (table.tests(one.rule), table.tests(other.rule));
-            let ordered =
-                implies(tests, others) != implies(others, tests) || are_disjoint(tests, others);
-            let Some(method) = meet(one, other).filter(|_| !ordered) else {
+            let Some(method) = meet(one, other).filter(|_| clash(table, one.rule, other.rule))
+            else {
                 continue;
             };
             let (first, last) = if table.claim(one).span.start <= table.claim(other).span.start {
@@ -85,13 +86,8 @@ fn ambiguous(table: &Table, probe: &Probe, found: &mut Vec<Diagnostic>) -> Vec<u
             } else {
                 (other, one)
             };
-            let mut example = format!(
-                "both claim `{method} {}`",
-                probe.path(&table.claim(last).pattern, 1)
-            );
-            for (selector, value) in example_values(tests, others) {
-                let _ = write!(example, ", `{}` = {}", selector, value);
-            }
+            let path = probe.path(&table.claim(last).pattern, 1);
+            let example = example(table, &format!("`{method} {path}`"), first.rule, last.rule);
             let also = format!(
                 "also rule.{}, as `{}`",
                 table.rules()[first.rule].id,
@@ -99,13 +95,29 @@ fn ambiguous(table: &Table, probe: &Probe, found: &mut Vec<Diagnostic>) -> Vec<u
             );
             found.push(
                 Diagnostic::error(Code::Ambiguous, "two rules claim the same request")
-                    .at(table.claim(last).span.clone()).label(also)
-                    .help(format!("{example}; keep it in one, join the rules, or make one `where` imply the other")),
+                    .at(table.claim(last).span.clone())
+                    .label(also)
+                    .help(example),
             );
             rules.extend([one.rule, other.rule]);
         }
     }
     rules
+}
+
+/// Whether `where` neither orders two rules nor keeps them apart.
+fn clash(table: &Table, one: usize, other: usize) -> bool {
+    let (tests, others) = (table.tests(one), table.tests(other));
+    implies(tests, others) == implies(others, tests) && !are_disjoint(tests, others)
+}
+
+/// What both rules claim, and what to do about it.
+fn example(table: &Table, claimed: &str, one: usize, other: usize) -> String {
+    let mut example = format!("both claim {claimed}");
+    for (selector, value) in example_values(table.tests(one), table.tests(other)) {
+        let _ = write!(example, ", `{selector}` = {value}");
+    }
+    example + "; keep it in one, join the rules, or make one `where` imply the other"
 }
 
 /// A value for each selector that passes both.
@@ -127,7 +139,8 @@ fn example_values<'t>(tests: &'t [Test], others: &'t [Test]) -> Vec<(&'t Selecto
 fn unreachable(table: &Table, probe: &Probe, index: usize, found: &mut Vec<Diagnostic>) {
     let rule = &table.rules()[index];
     let message = format!("rule `{}` can never match", rule.id);
-    if table.tests(index).iter().any(|test| test.values.is_empty()) {
+    let tests = table.tests(index);
+    if tests.iter().any(|test| test.values.is_empty()) || are_disjoint(tests, tests) {
         let (span, label) = match rule
             .conditions
             .iter()
@@ -142,24 +155,33 @@ fn unreachable(table: &Table, probe: &Probe, index: usize, found: &mut Vec<Diagn
                 .label(label),
         );
     }
-    let hidden = |claim: usize| Some((&rule.claims[claim], probe.hidden(table, index, claim)?));
-    let hidden: Vec<_> = (0..rule.claims.len()).filter_map(hidden).collect();
-    if hidden.len() == rule.claims.len() {
-        let mut hidden = hidden.into_iter();
-        if let Some((claim, why)) = hidden.next() {
-            found.push(
-                Diagnostic::error(Code::Unreachable, message)
-                    .at(claim.span.clone())
-                    .label(why),
-            );
-        }
+    let requests = rule.claims.iter().enumerate().map(|(claim, of)| {
+        let why = probe.hidden(table, index, claim);
+        (of.span.clone(), of.to_string(), why)
+    });
+    let messages = rule.events.iter().enumerate().map(|(claim, of)| {
+        let why = events::hidden(table, EventEntry { rule: index, claim });
+        (of.span.clone(), of.to_string(), why)
+    });
+    let claims: Vec<_> = requests.chain(messages).collect();
+    let all = claims.iter().all(|(_, _, why)| why.is_some());
+    let hidden = claims
+        .into_iter()
+        .filter_map(|(span, claim, why)| Some((span, claim, why?)));
+    if all {
+        let first = hidden.take(1);
+        found.extend(first.map(|(span, _, why)| {
+            Diagnostic::error(Code::Unreachable, message.clone())
+                .at(span)
+                .label(why)
+        }));
         return;
     }
-    for (claim, why) in hidden {
-        let message = format!("`{}` can never match", claim);
+    for (span, claim, why) in hidden {
+        let message = format!("`{claim}` can never match");
         found.push(
             Diagnostic::warning(Code::Unreachable, message)
-                .at(claim.span.clone())
+                .at(span)
                 .label(why),
         );
     }

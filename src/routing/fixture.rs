@@ -6,10 +6,13 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use crate::config::{
-    Claim, Condition, Config, Flips, Limits, Node, NodeLoss, NodeUrl, Pattern, Rule, Scalar,
-    Selector, Server, Share, Socket, SocketKind, SocketMode, To, Trust,
+    Claim, Condition, Config, EventClaim, EventName, Flips, Limits, Node, NodeLoss, NodeUrl,
+    Pattern, Pointer, Rule, Scalar, Selector, Server, Share, Socket, SocketKind, SocketMode, To,
+    Trust,
 };
-use crate::routing::{Endpoint, NativeSide, RequestHead, Route, Table};
+use crate::routing::{
+    Endpoint, Event, EventHead, LazyArgument, NativeSide, RequestHead, Route, Side, Table,
+};
 
 /// A configuration of these rules; spans are set so that they stand in this order.
 pub(crate) fn config(rules: Vec<Rule>) -> Config {
@@ -19,6 +22,7 @@ pub(crate) fn config(rules: Vec<Rule>) -> Config {
         let span = |at: usize| index * 100 + at..index * 100 + at + 1;
         (rule.id_span, rule.to_span) = (span(0), span(90));
         (rule.claims.iter_mut().enumerate()).for_each(|(at, claim)| claim.span = span(1 + at));
+        (rule.events.iter_mut().enumerate()).for_each(|(at, claim)| claim.span = span(30 + at));
         (rule.conditions.iter_mut().enumerate()).for_each(|(at, entry)| entry.span = span(50 + at));
     }
     Config {
@@ -133,6 +137,119 @@ pub(crate) fn socket(id: &str, kind: SocketKind, path: &str) -> Socket {
 
 pub(crate) const NATIVE: To = To::Native(Share(10_000));
 
+/// The same socket, bridged.
+pub(crate) fn bridged(id: &str, kind: SocketKind, path: &str) -> Socket {
+    let tag = Pointer::parse("/type").unwrap();
+    Socket {
+        mode: SocketMode::Bridge,
+        tag: (kind == SocketKind::WebSocket).then_some(tag),
+        ..socket(id, kind, path)
+    }
+}
+
+/// A rule that claims events, such as `readers message` or `readers /admin,*`.
+pub(crate) fn event_rule(id: &str, events: &[&str], to: To) -> Rule {
+    let mut made = rule(id, &[], to);
+    made.events = events.iter().map(|text| event_claim(text)).collect();
+    made
+}
+
+fn event_claim(text: &str) -> EventClaim {
+    let (socket, event) = text.split_once(' ').unwrap();
+    let EventName { namespace, name } = EventName::parse(event, SocketKind::SocketIo).unwrap();
+    EventClaim {
+        socket: socket.to_owned(),
+        namespace,
+        name: Some(name).filter(|name| name != "*"),
+        span: 0..0,
+    }
+}
+
+pub(crate) fn pointer(text: &str) -> Selector {
+    Selector::Pointer(Pointer::parse(text).unwrap())
+}
+
+/// Events such as `message` or `/admin,message`.
+pub(crate) fn served(texts: &[&str]) -> Vec<Event> {
+    let event = |text: &&str| {
+        let EventName { namespace, name } = EventName::parse(text, SocketKind::SocketIo).unwrap();
+        Event { namespace, name }
+    };
+    texts.iter().map(event).collect()
+}
+
+/// As `compile`, with sockets, and what native serves: endpoints such as `GET /a`, or events.
+pub(crate) fn compile_events(
+    sockets: Vec<Socket>,
+    rules: Vec<Rule>,
+    native: &[&str],
+) -> Result<Table, Vec<String>> {
+    let (requests, events): (Vec<&str>, Vec<&str>) =
+        native.iter().partition(|text| text.contains(" /"));
+    let (endpoints, events) = (endpoints(&requests), served(&events));
+    let native = NativeSide {
+        endpoints: &endpoints,
+        events: &events,
+        keeps_state_in_memory: false,
+    };
+    let config = Config {
+        sockets,
+        ..config(rules)
+    };
+    let compiled = Table::compile(config, 1, Some(native));
+    compiled.map(|(table, _)| table).map_err(|found| {
+        let messages = found.into_iter().map(|diagnostic| diagnostic.message);
+        messages.collect()
+    })
+}
+
+/// Routes `message {"json":1}` (a name as on the wire, and the first argument if there is one) on the first socket,
+/// from 10.0.0.1. Gives the rule, the side and the reason.
+pub(crate) fn route_event(
+    table: &Table,
+    message: &str,
+    lines: &[(&'static str, &str)],
+) -> (Option<String>, Side, String) {
+    let (event, argument) = message.split_once(' ').unwrap_or((message, ""));
+    let event = EventName::parse(event, SocketKind::SocketIo).unwrap();
+    let packet = match argument {
+        "" => "[\"name\"]".to_owned(),
+        argument => format!("[\"name\",{argument}]"),
+    };
+    let argument = match table.config().sockets[0].kind {
+        SocketKind::SocketIo => LazyArgument::of_event(packet.as_bytes()),
+        SocketKind::WebSocket => LazyArgument::of_message(argument.as_bytes()),
+    };
+    let uri = Uri::from_static("/socket.io/?EIO=4&room=7");
+    let headers = header_map(lines);
+    let route = table.event(
+        0,
+        &EventHead {
+            namespace: &event.namespace,
+            name: &event.name,
+            request: &RequestHead {
+                method: &Method::GET,
+                uri: &uri,
+                headers: &headers,
+                address: IpAddr::from([10, 0, 0, 1]),
+            },
+            argument: &argument,
+        },
+    );
+    let id = route.rule.map(|(_, rule)| rule.id.clone());
+    (id, route.side, format!("{:?}", route.reason))
+}
+
+fn header_map(lines: &[(&'static str, &str)]) -> HeaderMap {
+    let line = |(name, value): &(&'static str, &str)| {
+        (
+            HeaderName::from_static(name),
+            HeaderValue::try_from(*value).unwrap(),
+        )
+    };
+    lines.iter().map(line).collect()
+}
+
 /// Endpoints such as `GET /a/{id}`.
 pub(crate) fn endpoints(texts: &[&str]) -> Vec<Endpoint> {
     let parts = texts.iter().map(|text| text.split_once(' ').unwrap());
@@ -181,13 +298,7 @@ pub(crate) fn route_from<'t>(
         Method::try_from(method).unwrap(),
         target.parse::<Uri>().unwrap(),
     );
-    let line = |(name, value): &(&'static str, &str)| {
-        (
-            HeaderName::from_static(name),
-            HeaderValue::try_from(*value).unwrap(),
-        )
-    };
-    let headers: HeaderMap = lines.iter().map(line).collect();
+    let headers = header_map(lines);
     table.route(&RequestHead {
         method: &method,
         uri: &uri,

@@ -131,7 +131,7 @@ impl Probe {
 }
 
 /// All ways to pass these tests, one value for each; `None` if they are too many.
-fn combinations(tests: &[Test]) -> Option<Vec<Vec<(&Selector, &Wanted)>>> {
+pub(super) fn combinations(tests: &[Test]) -> Option<Vec<Vec<(&Selector, &Wanted)>>> {
     let mut combinations = vec![Vec::new()];
     for test in tests {
         if combinations.len() * test.values.len() > MAX_COMBINATIONS {

@@ -2,10 +2,11 @@
 
 use crate::config::diagnostic::{Code, Diagnostic};
 use crate::config::{Claim, Pattern, Rule, Segment};
-use crate::routing::Endpoint;
+use crate::routing::check::events;
 use crate::routing::check::probe::Probe;
 use crate::routing::endpoints::serves;
 use crate::routing::table::Table;
+use crate::routing::{Endpoint, NativeSide};
 
 /// A native rule that native does not serve is an error; what it serves in part, or one claim of several, a note.
 pub(crate) fn unserved(
@@ -13,13 +14,11 @@ pub(crate) fn unserved(
     probe: &Probe,
     rule: &Rule,
     endpoints: &[(&Endpoint, Pattern)],
+    native: Option<NativeSide<'_>>,
     found: &mut Vec<Diagnostic>,
 ) {
     let is_partly = |claim: &&Claim| !probe.all_served(table, claim);
     let partly: Vec<&Claim> = rule.claims.iter().filter(is_partly).collect();
-    if partly.is_empty() {
-        return;
-    }
     let on_path = |claim: &Claim| -> Vec<&Endpoint> {
         let overlapping = endpoints
             .iter()
@@ -36,27 +35,30 @@ pub(crate) fn unserved(
         });
         on_path
     };
-    if rule.claims.iter().all(|claim| served(claim).is_empty()) {
-        let message = format!("no native endpoint serves rule `{}`", rule.id);
-        let Some(claim) = rule.claims.first() else {
-            return;
+    let no_endpoint =
+        partly.len() == rule.claims.len() && partly.iter().all(|claim| served(claim).is_empty());
+    if no_endpoint && events::is_unserved(table, rule) {
+        let span = rule.claims.first().map(|claim| &claim.span);
+        let span = span.or(rule.events.first().map(|claim| &claim.span));
+        let what = match (rule.claims.is_empty(), rule.events.is_empty()) {
+            (_, true) => "no native endpoint serves",
+            (true, false) => "no native handler serves",
+            (false, false) => "no native endpoint or handler serves",
         };
-        let error = Diagnostic::error(Code::Unserved, message)
-            .at(claim.span.clone())
-            .label("everything would go to Node");
-        let likeness = |endpoint: &Endpoint| {
-            let (claim, endpoint) = (claim.to_string(), written(endpoint));
-            strsim::normalized_levenshtein(&claim, &endpoint)
+        let error = Diagnostic::error(Code::Unserved, format!("{what} rule `{}`", rule.id))
+            .at(span.cloned().unwrap_or_else(|| rule.id_span.clone()));
+        let help = match (rule.claims.first(), rule.events.first()) {
+            (Some(claim), _) => nearest(claim, endpoints),
+            (None, Some(claim)) => events::nearest(table, claim, native),
+            (None, None) => return,
         };
-        let nearest = endpoints
-            .iter()
-            .map(|(endpoint, _)| *endpoint)
-            .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-        return found.push(error.help(match nearest {
-            Some(endpoint) => format!("the nearest endpoint is `{}`", written(endpoint)),
-            None => "the native side has no HTTP endpoints".to_owned(),
-        }));
+        let label = match rule.claims.first() {
+            Some(_) => "everything would go to Node",
+            None => "native has nothing for it",
+        };
+        return found.push(error.label(label).help(help));
     }
+    events::partly_served(table, rule, found);
     for claim in partly {
         let served = served(claim);
         let message = if !served.is_empty() {
@@ -79,12 +81,27 @@ pub(crate) fn unserved(
     }
 }
 
+fn nearest(claim: &Claim, endpoints: &[(&Endpoint, Pattern)]) -> String {
+    let likeness = |endpoint: &Endpoint| {
+        let (claim, endpoint) = (claim.to_string(), written(endpoint));
+        strsim::normalized_levenshtein(&claim, &endpoint)
+    };
+    let nearest = endpoints
+        .iter()
+        .map(|(endpoint, _)| *endpoint)
+        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    match nearest {
+        Some(endpoint) => format!("the nearest endpoint is `{}`", written(endpoint)),
+        None => "the native side has no HTTP endpoints".to_owned(),
+    }
+}
+
 fn written(endpoint: &Endpoint) -> String {
     format!("{} {}", endpoint.method, endpoint.path)
 }
 
 /// Comma-separated, without duplicates, not more than four.
-fn list(items: impl Iterator<Item = String>) -> String {
+pub(super) fn list(items: impl Iterator<Item = String>) -> String {
     let mut items: Vec<String> = items.collect();
     items.sort();
     items.dedup();
