@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::config::{Claim, Condition, NodeUrl, Scalar, Selector, Share, To};
+use crate::config::{
+    Claim, Condition, NodeLoss, NodeUrl, Scalar, Selector, Share, SocketKind, SocketMode, To,
+};
 
 impl fmt::Display for NodeUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,6 +57,33 @@ impl fmt::Display for Scalar {
             Self::Number(number) => write!(f, "{number}"),
             Self::Bool(value) => write!(f, "{value}"),
         }
+    }
+}
+
+impl fmt::Display for SocketMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Tunnel => "tunnel",
+            Self::Bridge => "bridge",
+        })
+    }
+}
+
+impl fmt::Display for SocketKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::SocketIo => "socket.io",
+            Self::WebSocket => "websocket",
+        })
+    }
+}
+
+impl fmt::Display for NodeLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Bounce => "bounce",
+            Self::Resume => "resume",
+        })
     }
 }
 

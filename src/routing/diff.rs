@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::config::{Config, Rule, Socket, To};
+use crate::config::{Condition, Config, Rule, Scalar, Selector, Socket, SocketMode, To};
 
 /// `Display` gives one line, such as `projects: native 5% → native; hourly: new, node`; `{:#}` gives one line for each
 /// change.
@@ -18,7 +18,9 @@ pub struct Diff {
     pub removed: Vec<(String, To)>,
     /// Rules with another side or other keys, in the order of the new file.
     pub changed: Vec<Changed>,
-    /// Other keys that changed, such as `node.url` or `socket.readers`.
+    /// Sockets that came, went or have other keys, in the order of the new file.
+    pub sockets: Vec<ChangedSocket>,
+    /// Other keys that changed, such as `node.url`.
     pub settings: Vec<String>,
     /// Keys among the changed ones that take effect at the next start only.
     pub restart_pending: Vec<&'static str>,
@@ -31,6 +33,17 @@ pub struct Changed {
     pub id: String,
     /// Where `to` changed: from, to.
     pub to: Option<(To, To)>,
+    /// Which other keys changed.
+    pub keys: Vec<&'static str>,
+}
+
+/// A socket that is not the same in both files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChangedSocket {
+    /// Of the socket.
+    pub id: String,
+    /// Its `mode` in the old and in the new file, `None` where it is not there. Decides new connections only.
+    pub mode: (Option<SocketMode>, Option<SocketMode>),
     /// Which other keys changed.
     pub keys: Vec<&'static str>,
 }
@@ -50,6 +63,7 @@ pub fn diff(old: &Config, new: &Config) -> Diff {
         added: missing(&new.rules, &old.rules),
         removed: missing(&old.rules, &new.rules),
         changed: changed.collect(),
+        sockets: sockets(&old.sockets, &new.sockets),
         settings: settings(old, new),
         restart_pending: restart_pending(old, new),
     }
@@ -80,6 +94,7 @@ impl Diff {
             .removed
             .iter()
             .map(|(id, to)| format!("{id}: removed, was {}", to));
+        let sockets = self.sockets.iter().map(ChangedSocket::to_string);
         let settings = self.settings.iter().map(|key| format!("{key}: changed"));
         let pending = self
             .restart_pending
@@ -90,6 +105,7 @@ impl Diff {
             .chain(changed)
             .chain(added)
             .chain(removed)
+            .chain(sockets)
             .chain(settings)
             .chain(pending)
             .collect()
@@ -119,6 +135,27 @@ impl fmt::Display for Changed {
     }
 }
 
+impl fmt::Display for ChangedSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "socket.{}: ", self.id)?;
+        match self.mode {
+            (None, Some(mode)) => return write!(f, "new, {mode}"),
+            (Some(mode), None) => return write!(f, "removed, was {mode}"),
+            (Some(old), Some(new)) if old != new => {
+                write!(f, "{old} → {new} for new connections")?;
+                if !self.keys.is_empty() {
+                    f.write_str(", ")?;
+                }
+            }
+            _ => {}
+        }
+        if self.keys.is_empty() {
+            return Ok(());
+        }
+        write!(f, "{} changed", self.keys.join(", "))
+    }
+}
+
 fn find<'r>(rules: &'r [Rule], rule: &Rule) -> Option<&'r Rule> {
     rules.iter().find(|other| other.id == rule.id)
 }
@@ -130,15 +167,19 @@ fn changed(old: &Rule, new: &Rule) -> Option<Changed> {
             .map(|claim| (claim.method.clone(), claim.pattern.clone()))
             .collect()
     };
-    let conditions = |rule: &Rule| -> Vec<_> {
-        rule.conditions
-            .iter()
-            .map(|entry| (entry.selector.clone(), entry.values.clone()))
+    let events = |rule: &Rule| -> Vec<_> {
+        let claims = rule.events.iter();
+        claims
+            .map(|claim| (claim.socket.clone(), claim.to_string()))
             .collect()
     };
     let keys = [
         ("http", claims(old) != claims(new)),
-        ("where", conditions(old) != conditions(new)),
+        ("events", events(old) != events(new)),
+        (
+            "where",
+            conditions(&old.conditions) != conditions(&new.conditions),
+        ),
         ("safe", old.safe != new.safe),
         ("timeout", old.timeout != new.timeout),
         ("sticky", old.sticky != new.sticky),
@@ -189,22 +230,67 @@ fn settings(old: &Config, new: &Config) -> Vec<String> {
         .into_iter()
         .filter(|(_, differs)| *differs)
         .map(|(key, _)| key.to_owned());
-    let same = |one: &&Socket, other: &Socket| {
-        (&one.id, one.kind, &one.path) == (&other.id, other.kind, &other.path)
-    };
-    let changed = |sockets: &[Socket], others: &[Socket]| -> Vec<String> {
-        let changed = sockets
-            .iter()
-            .filter(|one| !others.iter().any(|other| same(one, other)));
-        changed
-            .map(|socket| format!("socket.{}", socket.id))
+    keys.collect()
+}
+
+/// Without the places.
+fn conditions(conditions: &[Condition]) -> Vec<(&Selector, &[Scalar])> {
+    let entries = conditions.iter();
+    entries
+        .map(|entry| (&entry.selector, entry.values.as_slice()))
+        .collect()
+}
+
+fn sockets(old: &[Socket], new: &[Socket]) -> Vec<ChangedSocket> {
+    let find = |sockets: &[Socket], id: &str| sockets.iter().position(|socket| socket.id == id);
+    let changed = new.iter().filter_map(|socket| match find(old, &socket.id) {
+        Some(at) => changed_socket(&old[at], socket),
+        None => Some(ChangedSocket {
+            id: socket.id.clone(),
+            mode: (None, Some(socket.mode)),
+            keys: Vec::new(),
+        }),
+    });
+    let gone = old.iter().filter(|socket| find(new, &socket.id).is_none());
+    let gone = gone.map(|socket| ChangedSocket {
+        id: socket.id.clone(),
+        mode: (Some(socket.mode), None),
+        keys: Vec::new(),
+    });
+    changed.chain(gone).collect()
+}
+
+fn changed_socket(old: &Socket, new: &Socket) -> Option<ChangedSocket> {
+    let once = |socket: &Socket| -> Vec<String> {
+        let entries = socket.once.iter();
+        entries
+            .map(|once| format!("{} {:?}", once.event, conditions(&once.conditions)))
             .collect()
     };
-    let mut sockets = changed(&old.sockets, &new.sockets);
-    sockets.extend(changed(&new.sockets, &old.sockets));
-    sockets.sort();
-    sockets.dedup();
-    keys.chain(sockets).collect()
+    let keys = [
+        ("kind", old.kind != new.kind),
+        ("path", old.path != new.path),
+        ("node_loss", old.node_loss != new.node_loss),
+        ("flips", old.flips != new.flips),
+        ("once", once(old) != once(new)),
+        ("tag", old.tag != new.tag),
+        ("ping_interval", old.ping_interval != new.ping_interval),
+        ("ping_timeout", old.ping_timeout != new.ping_timeout),
+        ("max_payload", old.max_payload != new.max_payload),
+        ("queue", old.queue != new.queue),
+        ("cors_origin", old.cors_origin != new.cors_origin),
+        ("resume_timeout", old.resume_timeout != new.resume_timeout),
+        ("max_waiting", old.max_waiting != new.max_waiting),
+    ];
+    let keys: Vec<_> = keys
+        .into_iter()
+        .filter_map(|(key, differs)| differs.then_some(key))
+        .collect();
+    (old.mode != new.mode || !keys.is_empty()).then(|| ChangedSocket {
+        id: new.id.clone(),
+        mode: (Some(old.mode), Some(new.mode)),
+        keys,
+    })
 }
 
 fn restart_pending(old: &Config, new: &Config) -> Vec<&'static str> {
@@ -234,8 +320,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Native, Share, SocketKind};
-    use crate::routing::fixture::{NATIVE, config, header, rule, socket};
+    use crate::config::{EventName, Native, NodeLoss, Once, Share, SocketKind};
+    use crate::routing::fixture::{
+        NATIVE, bridged, config, event_rule, header, pointer, rule, socket,
+    };
 
     #[test]
     fn a_flip_is_one_line() {
@@ -277,13 +365,55 @@ mod tests {
             kept: native 0.25% → node, http, where, timeout changed\n\
             more: new, native\n\
             gone: removed, was native only\n\
+            socket.game: new, tunnel\n\
             node.url: changed\n\
-            socket.game: changed\n\
             server.listen: restart pending\n\
             admin.listen: restart pending\n\
             native.app: restart pending\n\
             node.command: restart pending";
         assert_eq!(format!("{:#}", diff(&old, &new)), expected);
+    }
+
+    #[test]
+    fn what_changes_for_messages_has_its_line() {
+        let with = |rules: Vec<Rule>, sockets: Vec<Socket>| Config {
+            sockets,
+            ..config(rules)
+        };
+        let io = |id: &str| socket(id, SocketKind::SocketIo, "/socket.io/");
+        let cards = |to: To| event_rule("cards", &["readers message"], to);
+        let old = with(
+            vec![cards(To::Native(Share(1000))).when(pointer("/status"), &["delete_ic"])],
+            vec![io("readers"), socket("game", SocketKind::WebSocket, "/ws")],
+        );
+        let mut readers = bridged("readers", SocketKind::SocketIo, "/socket.io/");
+        readers.node_loss = NodeLoss::Resume;
+        readers.once = vec![Once {
+            event: EventName::parse("hello", SocketKind::SocketIo).unwrap(),
+            conditions: Vec::new(),
+            span: 0..5,
+        }];
+        let more = event_rule("cards", &["readers message", "readers chat"], NATIVE);
+        let new = with(
+            vec![more.when(pointer("/status"), &["delete_ic"])],
+            vec![readers.clone()],
+        );
+        let expected = "\
+            cards: native 10% → native, events changed\n\
+            socket.readers: tunnel → bridge for new connections, node_loss, once changed\n\
+            socket.game: removed, was tunnel";
+        assert_eq!(format!("{:#}", diff(&old, &new)), expected);
+        // Where things stand makes no difference.
+        let mut moved = new.clone();
+        moved.sockets[0].once[0].span = 7..9;
+        moved.sockets[0].path_span = 3..4;
+        moved.rules[0].events[0].span = 3..4;
+        assert!(diff(&new, &moved).is_empty());
+        moved.sockets[0].queue += 1;
+        assert_eq!(
+            diff(&new, &moved).to_string(),
+            "socket.readers: queue changed"
+        );
     }
 
     #[test]

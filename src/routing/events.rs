@@ -361,7 +361,12 @@ impl Events {
             .is_some_and(|namespace| namespace.rest_is_native || namespace.served.has(name))
     }
 
-    fn select<'m>(&self, selector: &Selector, head: &EventHead<'m>) -> Option<Value<'m>> {
+    /// The value of this message, `None` where it is missing.
+    pub(crate) fn select<'m>(
+        &self,
+        selector: &Selector,
+        head: &EventHead<'m>,
+    ) -> Option<Value<'m>> {
         match selector {
             Selector::Pointer(pointer) => head.argument.get(&self.pointers, pointer),
             of_handshake => select(of_handshake, head.request),

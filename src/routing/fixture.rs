@@ -203,13 +203,27 @@ pub(crate) fn compile_events(
     })
 }
 
-/// Routes `message {"json":1}` (a name as on the wire, and the first argument if there is one) on the first socket,
-/// from 10.0.0.1. Gives the rule, the side and the reason.
+/// Routes a message on the first socket, see `with_event`. Gives the rule, the side and the reason.
 pub(crate) fn route_event(
     table: &Table,
     message: &str,
     lines: &[(&'static str, &str)],
 ) -> (Option<String>, Side, String) {
+    with_event(table, message, lines, |head| {
+        let route = table.event(0, head);
+        let id = route.rule.map(|(_, rule)| rule.id.clone());
+        (id, route.side, format!("{:?}", route.reason))
+    })
+}
+
+/// Makes `message {"json":1}`, a name as on the wire and the first argument if there is one, a message of the table's
+/// first socket, whose handshake came from 10.0.0.1.
+pub(crate) fn with_event<R>(
+    table: &Table,
+    message: &str,
+    lines: &[(&'static str, &str)],
+    then: impl FnOnce(&EventHead<'_>) -> R,
+) -> R {
     let (event, argument) = message.split_once(' ').unwrap_or((message, ""));
     let event = EventName::parse(event, SocketKind::SocketIo).unwrap();
     let packet = match argument {
@@ -221,23 +235,17 @@ pub(crate) fn route_event(
         SocketKind::WebSocket => LazyArgument::of_message(argument.as_bytes()),
     };
     let uri = Uri::from_static("/socket.io/?EIO=4&room=7");
-    let headers = header_map(lines);
-    let route = table.event(
-        0,
-        &EventHead {
-            namespace: &event.namespace,
-            name: &event.name,
-            request: &RequestHead {
-                method: &Method::GET,
-                uri: &uri,
-                headers: &headers,
-                address: IpAddr::from([10, 0, 0, 1]),
-            },
-            argument: &argument,
+    then(&EventHead {
+        namespace: &event.namespace,
+        name: &event.name,
+        request: &RequestHead {
+            method: &Method::GET,
+            uri: &uri,
+            headers: &header_map(lines),
+            address: IpAddr::from([10, 0, 0, 1]),
         },
-    );
-    let id = route.rule.map(|(_, rule)| rule.id.clone());
-    (id, route.side, format!("{:?}", route.reason))
+        argument: &argument,
+    })
 }
 
 fn header_map(lines: &[(&'static str, &str)]) -> HeaderMap {

@@ -3,14 +3,18 @@
 use super::*;
 use crate::config::diagnostic::Severity;
 use crate::config::{Config, Rule, Share, SocketKind};
-use crate::routing::fixture::{NATIVE, config, endpoints, header, rule, socket};
+use crate::routing::fixture::{
+    self, NATIVE, bridged, config, endpoints, event_rule, header, pointer, rule, socket,
+};
 
 /// `code span-start: message | label | help` of all.
 fn found(config: Config, served: &[&str]) -> Vec<String> {
-    let endpoints = endpoints(served);
+    let (requests, events): (Vec<&str>, Vec<&str>) =
+        served.iter().partition(|text| text.contains(" /"));
+    let (endpoints, events) = (endpoints(&requests), fixture::served(&events));
     let native = NativeSide {
         endpoints: &endpoints,
-        events: &[],
+        events: &events,
         keeps_state_in_memory: true,
     };
     let all = match Table::compile(config, 1, Some(native)) {
@@ -230,5 +234,217 @@ fn a_state_in_memory_is_not_shared_out() {
         [
             "Error 90: a share of an application that keeps its state in memory | some clients would change a state that others never see | say `native` or `node`"
         ]
+    );
+}
+
+/// Of these rules for the socket `readers`.
+fn found_on_readers(rules: Vec<Rule>, served: &[&str]) -> Vec<String> {
+    let mut config = config(rules);
+    config.sockets = vec![
+        bridged("readers", SocketKind::SocketIo, "/socket.io/"),
+        bridged("game", SocketKind::WebSocket, "/api/ws"),
+    ];
+    found(config, served)
+}
+
+#[test]
+fn events_that_cannot_be_ordered_are_refused_with_an_example() {
+    let node = |id: &str, events: &[&str]| event_rule(id, events, To::Node);
+    let status =
+        |id: &str, values: &[&str]| node(id, &["readers message"]).when(pointer("/status"), values);
+    let refused = [
+        (
+            node("a", &["readers message"]),
+            node("b", &["readers message"]),
+            "`message`",
+            "both claim `message` on readers;",
+        ),
+        (
+            node("a", &["readers /admin,*"]),
+            node("b", &["readers /admin,*"]),
+            "`/admin,*`",
+            "both claim `/admin,any-other` on readers;",
+        ),
+        (
+            node("a", &["game *"]),
+            node("b", &["game *"]),
+            "`*`",
+            "both claim `any-other` on game;",
+        ),
+        (
+            status("a", &["insert ic_log", "delete_ic"]),
+            status("b", &["delete_ic", "x"]),
+            "`message`",
+            "both claim `message` on readers, `/status` = \"delete_ic\";",
+        ),
+        (
+            status("a", &["x"]),
+            node("b", &["readers message"]).when(header("x-a"), &["1"]),
+            "`message`",
+            "both claim `message` on readers, `/status` = \"x\", `header:x-a` = \"1\";",
+        ),
+    ];
+    for (one, other, also, example) in refused {
+        let found = found_on_readers(vec![one, other], &[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let start = format!(
+            "Error 130: two rules claim the same message | also rule.a, as {also} | {example}"
+        );
+        assert!(found[0].starts_with(&start), "{found:?}");
+    }
+}
+
+#[test]
+fn events_that_can_be_ordered_are_fine() {
+    let node = |id: &str, events: &[&str]| event_rule(id, events, To::Node);
+    for (one, other) in [
+        (node("a", &["readers message"]), node("b", &["readers *"])),
+        (
+            node("a", &["readers message"]),
+            node("b", &["game message"]),
+        ),
+        (
+            node("a", &["readers message"]),
+            node("b", &["readers /x,message"]),
+        ),
+        (
+            node("a", &["readers message"]),
+            node("b", &["readers Message"]),
+        ),
+        (
+            node("a", &["readers message"]).when(pointer("/status"), &["x"]),
+            node("b", &["readers message"]),
+        ),
+        (
+            node("a", &["readers message"]).when(pointer("/status"), &["x"]),
+            node("b", &["readers message"]).when(pointer("/status"), &["y"]),
+        ),
+        // Where a scalar stands, there is nothing inside.
+        (
+            node("a", &["readers message"]).when(pointer(""), &["x"]),
+            node("b", &["readers message"]).when(pointer("/status"), &["x"]),
+        ),
+    ] {
+        assert_eq!(found_on_readers(vec![one, other], &[]), [""; 0]);
+    }
+}
+
+#[test]
+fn events_that_can_never_match_are_told() {
+    let node = |id: &str, events: &[&str]| event_rule(id, events, To::Node);
+    let status =
+        |id: &str, values: &[&str]| node(id, &["readers message"]).when(pointer("/status"), values);
+    assert_eq!(
+        found_on_readers(
+            vec![
+                status("a", &["1"]),
+                status("b", &["2"]),
+                status("c", &["1", "2"])
+            ],
+            &[]
+        ),
+        ["Error 230: rule `c` can never match | `message` of rule.a always goes first"]
+    );
+    let inside = status("a", &["1"]).when(pointer("/status/x"), &["1"]);
+    assert_eq!(
+        found_on_readers(vec![inside], &[]),
+        ["Error 0: rule `a` can never match | no value passes all of its `where`"]
+    );
+    // A rule of both kinds is fine while one of its claims is.
+    let mut both = rule("both", &["/a"], To::Node).when(header("x-a"), &["1", "2"]);
+    both.events = status("", &[]).events;
+    let halves =
+        |id: &str, value: &str| node(id, &["readers message"]).when(header("x-a"), &[value]);
+    assert_eq!(
+        found_on_readers(vec![halves("a", "1"), halves("b", "2"), both], &[]),
+        ["Warning 230: `message` can never match | `message` of rule.a always goes first"]
+    );
+}
+
+#[test]
+fn native_events_are_compared_with_the_handlers() {
+    let served = ["message", "chat", "/admin,kick", "GET /a"];
+    let native = |events: &[&str]| event_rule("a", events, NATIVE);
+    assert_eq!(
+        found_on_readers(
+            vec![native(&["readers message", "readers /admin,kick"])],
+            &served
+        ),
+        [""; 0]
+    );
+    assert_eq!(
+        found_on_readers(vec![native(&["readers mesage"])], &served),
+        [
+            "Error 30: no native handler serves rule `a` | native has nothing for it | the nearest event that native has a handler for is `message`"
+        ]
+    );
+    assert_eq!(
+        found_on_readers(vec![native(&["readers /other,*"])], &[]),
+        [
+            "Error 30: no native handler serves rule `a` | native has nothing for it | the native side has no handlers for events"
+        ]
+    );
+    assert_eq!(
+        found_on_readers(vec![native(&["game Heartbeat"])], &served),
+        [
+            "Error 30: no native handler serves rule `a` | native has nothing for it | the native side needs an endpoint `GET /api/ws`"
+        ]
+    );
+    assert_eq!(
+        found_on_readers(
+            vec![
+                native(&["readers message", "readers news", "readers /other,*"])
+                    .when(header("x-a"), &["1"])
+            ],
+            &served
+        ),
+        [
+            "Note 31: `news` goes to Node: native has no handler for it | ",
+            "Note 32: `/other,*` goes to Node: native has no handlers in this namespace | ",
+        ]
+    );
+    assert_eq!(
+        found_on_readers(
+            vec![native(&["readers *"]).when(header("x-a"), &["1"])],
+            &served
+        ),
+        ["Note 30: native has handlers for chat, message of `*`, the rest goes to Node | "]
+    );
+    assert_eq!(
+        found_on_readers(vec![native(&["readers *", "readers news"])], &served),
+        [
+            "Note 30: native has handlers for chat, message of `*`, it ignores the rest | ",
+            "Note 31: native ignores `news`: it has no handler for it | ",
+        ]
+    );
+    // Of a rule of both kinds, one part is enough.
+    let mut both = rule("a", &["GET /b"], NATIVE);
+    both.events = native(&["readers message"]).events;
+    assert_eq!(
+        found_on_readers(vec![both.clone()], &served),
+        ["Note 1: `GET /b` goes to Node: native serves nothing on this path | "]
+    );
+    assert_eq!(
+        found_on_readers(vec![both], &[]),
+        [
+            "Error 1: no native endpoint or handler serves rule `a` | everything would go to Node | the native side has no HTTP endpoints"
+        ]
+    );
+}
+
+#[test]
+fn a_state_in_memory_is_not_shared_out_by_events_either() {
+    let found = found_on_readers(
+        vec![event_rule(
+            "a",
+            &["readers message"],
+            To::Native(Share(500)),
+        )],
+        &["message"],
+    );
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].starts_with("Error 90: a share of an application that keeps its state in memory"),
+        "{found:?}"
     );
 }
