@@ -21,12 +21,13 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
 use http::{Method, StatusCode, Uri};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tracing::error;
 
-use crate::config::{Claim, Rule, To};
+use crate::config::{Claim, EventClaim, Rule, Socket, SocketMode, To};
 use crate::live::{Live, RuleState, Snapshot, format_sources};
 use crate::metrics::Metrics;
+use crate::routing::Table;
 use crate::upstream::breaker::{Breaker, BreakerState};
 use crate::upstream::health::answers;
 
@@ -165,14 +166,8 @@ async fn table(State(view): State<View>) -> Json<Value> {
         .sockets
         .iter()
         .zip(&snapshot.sockets)
-        .map(|(socket, state)| {
-            json!({
-                "id": socket.id,
-                "path": socket.path,
-                "mode": "tunnel",
-                "node": state.metrics.node.count(),
-            })
-        });
+        .enumerate()
+        .map(|(at, (socket, state))| describe_socket(&snapshot.table, at, socket, state));
     let url = &snapshot.node.settings.url;
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -192,6 +187,47 @@ async fn table(State(view): State<View>) -> Json<Value> {
     }))
 }
 
+/// One socket: what the file says, which rules claim its messages, and which namespaces still need Node.
+fn describe_socket(table: &Table, at: usize, socket: &Socket, state: &RuleState) -> Value {
+    let rules = table.rules().iter();
+    let own = |claim: &&EventClaim| claim.socket == socket.id;
+    let claims = rules.flat_map(|rule| {
+        rule.events.iter().filter(own).map(
+            |claim| json!({ "event": claim.to_string(), "rule": rule.id, "to": rule.to.to_string() }),
+        )
+    });
+    let namespaces = table.namespaces(at).into_iter().map(|namespace| {
+        json!({
+            "name": namespace,
+            "needs_node": table.needs_node(at, namespace),
+            "uses_native": table.uses_native(at, namespace),
+        })
+    });
+    json!({
+        "id": socket.id,
+        "kind": socket.kind.to_string(),
+        "path": socket.path,
+        "mode": socket.mode.to_string(),
+        "node_loss": (socket.mode == SocketMode::Bridge).then(|| socket.node_loss.to_string()),
+        "events": claims.collect::<Vec<_>>(),
+        "namespaces": namespaces.collect::<Vec<_>>(),
+        "native": state.metrics.native.count(),
+        "node": state.metrics.node.count(),
+    })
+}
+
+/// `events` of a rule, as in the file.
+fn events(rule: &Rule) -> Value {
+    let mut sockets = Map::new();
+    for claim in &rule.events {
+        let names = sockets.entry(&claim.socket).or_insert_with(|| json!([]));
+        if let Value::Array(names) = names {
+            names.push(claim.to_string().into());
+        }
+    }
+    sockets.into()
+}
+
 /// One rule: what the file says, who answers now, and how often each side did.
 fn describe(snapshot: &Snapshot, rule: &Rule, state: &RuleState) -> Value {
     let breaker = state.breaker.as_ref().map(Breaker::state);
@@ -206,6 +242,7 @@ fn describe(snapshot: &Snapshot, rule: &Rule, state: &RuleState) -> Value {
     json!({
         "id": rule.id,
         "http": rule.claims.iter().map(Claim::to_string).collect::<Vec<_>>(),
+        "events": events(rule),
         "where": rule.conditions.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "to": rule.to.to_string(),
         "now": now,

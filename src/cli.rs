@@ -10,6 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -46,21 +47,31 @@ enum Command {
         #[arg(long, conflicts_with = "files")]
         schema: bool,
     },
-    /// Say who answers a request, and why.
+    /// Say who answers a request or gets a message, and why.
+    #[command(
+        override_usage = "strangler explain [OPTIONS] <METHOD> <PATH>\n       \
+        strangler explain [OPTIONS] --on <SOCKET> <NAME> [JSON]"
+    )]
     Explain {
-        /// Such as GET.
-        method: http::Method,
-        /// The target as a client sends it, with its query.
-        path: http::Uri,
-        /// A header of the request; may be given several times.
-        #[arg(long = "header", value_name = "NAME:VALUE", value_parser = explain::parse_header)]
-        headers: Vec<(http::HeaderName, http::HeaderValue)>,
-        /// The client's address.
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-        from: std::net::IpAddr,
-        /// The rules.
-        #[arg(long, default_value = "routes.toml", value_name = "FILE")]
-        routes: PathBuf,
+        /// Such as GET; of a message its name as on the wire (message, /admin,message) or its tag.
+        #[arg(value_name = "METHOD|NAME")]
+        subject: String,
+        /// The target as a client sends it, with its query; of a message its first argument, or the whole of it for a
+        /// WebSocket.
+        #[arg(
+            value_name = "PATH|JSON",
+            required_unless_present = "on",
+            allow_negative_numbers = true
+        )]
+        detail: Option<String>,
+        /// The socket of a message.
+        #[arg(long, value_name = "SOCKET")]
+        on: Option<String>,
+        /// The query of the handshake of a message.
+        #[arg(long, value_name = "QUERY", requires = "on")]
+        query: Option<String>,
+        #[command(flatten)]
+        client: explain::Client,
     },
     /// Make a development CA and a server certificate.
     Certs {
@@ -86,12 +97,17 @@ pub fn main(apps: &[App]) -> ExitCode {
         Command::Check { schema: true, .. } => print(crate::config::SCHEMA),
         Command::Check { files, .. } => check::check(&files, apps),
         Command::Explain {
-            method,
-            path,
-            headers,
-            from,
-            routes,
-        } => explain::explain(&routes, apps, &method, &path, headers, from),
+            subject,
+            detail,
+            on,
+            query,
+            client,
+        } => match explain::Question::new(subject, detail, on, query) {
+            Ok(question) => explain::explain(&question, client, apps),
+            Err(message) => {
+                return misused("explain", message);
+            }
+        },
         Command::Certs { names, dir } => certs::certs(&dir, &names),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -110,6 +126,19 @@ pub fn main(apps: &[App]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says what is wrong with the words of a command, as clap does.
+fn misused(command: &str, message: String) -> ExitCode {
+    let mut arguments = Arguments::command();
+    // Only then does a command know its name in front of its usage.
+    arguments.build();
+    let error = match arguments.find_subcommand_mut(command) {
+        Some(command) => command.error(ErrorKind::ValueValidation, message),
+        None => arguments.error(ErrorKind::ValueValidation, message),
+    };
+    let _ = error.print();
+    ExitCode::from(2)
 }
 
 /// Writes to standard output; a reader that left (`| head`) is no error.

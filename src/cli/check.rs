@@ -8,7 +8,7 @@ use anyhow::Context;
 use tokio::runtime::Builder;
 
 use crate::config::render::render;
-use crate::config::{self, Source};
+use crate::config::{self, Flips, Socket, SocketMode, Source};
 use crate::live::{LoadError, Served, load};
 use crate::native::App;
 use crate::routing::diff::diff;
@@ -66,17 +66,22 @@ fn print_rules(path: &Path, table: &Table) -> anyhow::Result<()> {
     for socket in &table.config().sockets {
         writeln!(
             text,
-            "socket {}  {}  tunnel to Node",
-            socket.id, socket.path
+            "socket {}  {}  {}",
+            socket.id,
+            socket.path,
+            kept(socket)
         )?;
     }
     for rule in rules {
-        let claims = rule
-            .claims
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let mut claims: Vec<String> = rule.claims.iter().map(ToString::to_string).collect();
+        for socket in &table.config().sockets {
+            let own = rule.events.iter().filter(|claim| claim.socket == socket.id);
+            let own: Vec<String> = own.map(ToString::to_string).collect();
+            if !own.is_empty() {
+                claims.push(format!("on {}: {}", socket.id, own.join(", ")));
+            }
+        }
+        let claims = claims.join(", ");
         write!(
             text,
             "{:width$}  {:10}  {claims}",
@@ -101,4 +106,27 @@ fn print_rules(path: &Path, table: &Table) -> anyhow::Result<()> {
         if count == 1 { "rule" } else { "rules" }
     )?;
     super::print(&text)
+}
+
+/// What becomes of the connections of a socket.
+fn kept(socket: &Socket) -> String {
+    if socket.mode == SocketMode::Tunnel {
+        return "tunnel to Node".to_owned();
+    }
+    let mut kept = format!("bridge, node_loss {}", socket.node_loss);
+    if socket.flips == Flips::Connection {
+        kept.push_str(", flips for new connections");
+    }
+    if let Some(tag) = &socket.tag {
+        kept.push_str(&format!(", tag {tag}"));
+    }
+    let once: Vec<String> = socket
+        .once
+        .iter()
+        .map(|once| once.event.to_string())
+        .collect();
+    if !once.is_empty() {
+        kept.push_str(&format!(", once {}", once.join(", ")));
+    }
+    kept
 }

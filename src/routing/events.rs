@@ -128,6 +128,15 @@ impl Table {
         !self.config().force_node && goes
     }
 
+    /// The namespaces of a socket of which rules claim something, in alphabetical order.
+    pub fn namespaces(&self, socket: usize) -> Vec<&str> {
+        let known = self.events().sockets.get(socket);
+        let names = known.into_iter().flat_map(|known| known.namespaces.keys());
+        let mut names: Vec<&str> = names.map(|name| &**name).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Whether native sends a message that Node sends too, so that Node's copy alone passes while its leg lives.
     pub fn once(
         &self,
@@ -330,17 +339,6 @@ impl Events {
     /// Something of which a rule claims.
     pub(crate) fn namespace(&self, socket: usize, namespace: &str) -> Option<&Namespace> {
         self.sockets.get(socket)?.namespaces.get(namespace)
-    }
-
-    /// The namespaces of a socket of which rules claim something, in alphabetical order.
-    pub(crate) fn namespaces(&self, socket: usize) -> Vec<&str> {
-        let known = self
-            .sockets
-            .get(socket)
-            .map(|known| known.namespaces.keys());
-        let mut names: Vec<&str> = known.into_iter().flatten().map(|name| &**name).collect();
-        names.sort_unstable();
-        names
     }
 
     /// The claims of the same thing: of each name, and of `*`.

@@ -237,7 +237,8 @@ mod tests {
     fn every_answer_for_a_message_has_its_words() {
         let readers = bridged("readers", SocketKind::SocketIo, "/socket.io/");
         let status = |id: &str, status: &str, to: To| {
-            event_rule(id, &["readers message"], to).when(pointer("/status"), &[status, &format!("{status} too")])
+            event_rule(id, &["readers message"], to)
+                .when(pointer("/status"), &[status, &format!("{status} too")])
         };
         let rules = vec![
             status("cards", "delete_ic", To::Native(Share(9_999)))

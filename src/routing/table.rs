@@ -172,7 +172,7 @@ impl Table {
                 && matches!(pattern.segments[..], [Segment::Rest(_)])
         };
         let socket_needs = |socket: usize| {
-            let namespaces = self.events.namespaces(socket);
+            let namespaces = self.namespaces(socket);
             let mut all = namespaces.iter();
             namespaces.is_empty() || all.any(|namespace| self.needs_node(socket, namespace))
         };

@@ -121,6 +121,112 @@ async fn explain_answers_as_the_proxy_would() {
 }
 
 #[tokio::test]
+async fn explain_and_check_speak_of_messages_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rules = r#"
+[rule.cards]
+events = { readers = ["message", "/admin,*"] }
+where = { "/status" = ["insert ic_log", "delete_ic"], "query:room" = "7" }
+to = "node"
+
+[rule.beat]
+events = { game = ["Heartbeat"] }
+to = "node"
+
+[socket.game]
+kind = "websocket"
+path = "/api/ws"
+mode = "bridge"
+tag = "/type"
+
+[socket.old]
+kind = "socket.io"
+path = "/old/"
+"#;
+    let file = fs::read_to_string(root.join("routes.toml")).unwrap();
+    let bridged = file.replace(
+        "mode = \"tunnel\"",
+        "mode = \"bridge\"\nnode_loss = \"resume\"",
+    );
+    assert_ne!(bridged, file);
+    fs::write(folder.path().join("tunnel.toml"), file).unwrap();
+    fs::write(folder.path().join("routes.toml"), bridged + rules).unwrap();
+    let explain = async |arguments: &[&str]| {
+        let arguments = [&["explain", "--on"], arguments].concat();
+        output(&arguments, folder.path()).await
+    };
+    let card = r#"{"status":"delete_ic","ic":"7"}"#;
+    let (good, line, _) = explain(&["readers", "message", card, "--query", "room=7"]).await;
+    let expected = "cards  /status = \"delete_ic\" and query:room = \"7\"  node   routes.toml:";
+    assert!(good && line.starts_with(expected), "{line}");
+    for (arguments, expected) in [
+        (vec!["readers", "message", card], "(rest)  node\n"),
+        (
+            vec!["readers", "/admin,any", card, "--query", "room=7"],
+            "cards  /status = ",
+        ),
+        (vec!["readers", "message"], "(rest)  node\n"),
+        (
+            vec!["game", "Heartbeat"],
+            "beat  Heartbeat  node   routes.toml:",
+        ),
+        (
+            vec!["game", "Heartbeat", r#"{"type":"Heartbeat"}"#],
+            "beat  Heartbeat  node",
+        ),
+        (vec!["old", "any"], "old  node (a tunnel"),
+    ] {
+        let (good, line, error) = explain(&arguments).await;
+        assert!(good && line.starts_with(expected), "{line}{error}");
+    }
+    for (arguments, expected) in [
+        (
+            vec!["raeders", "message"],
+            "there is no socket `raeders`; there is readers, game, old",
+        ),
+        (vec!["readers", "message", "{"], "`{` is not JSON"),
+        (vec!["readers", "/admin"], "a namespace ends in a comma"),
+        (
+            vec!["game", "Heartbeat", r#"{"type":"SaveGame"}"#],
+            "/type of the message is `SaveGame`, not `Heartbeat`",
+        ),
+    ] {
+        let (good, _, error) = explain(&arguments).await;
+        assert!(!good && error.contains(expected), "{error}");
+    }
+    for bad in [
+        &["explain", "GET"][..],
+        &["explain", "G T", "/"],
+        &["explain", "GET", "/ä b"],
+    ] {
+        let (good, _, error) = output(bad, folder.path()).await;
+        assert!(
+            !good && error.contains("Usage: strangler explain"),
+            "{error}"
+        );
+    }
+    let (good, text, _) = output(&["check"], folder.path()).await;
+    assert!(good, "{text}");
+    for line in [
+        "socket readers  /socket.io/  bridge, node_loss resume\n",
+        "socket game  /api/ws  bridge, node_loss bounce, tag /type\n",
+        "socket old  /old/  tunnel to Node\n",
+        "cards    node        on readers: message, /admin,*  where /status = \"insert ic_log\" or \"delete_ic\" and query:room = \"7\"\n",
+        "beat     node        on game: Heartbeat\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    let (good, change, _) = output(&["check", "tunnel.toml", "routes.toml"], folder.path()).await;
+    let expected = "cards: new, node\n\
+        beat: new, node\n\
+        socket.readers: tunnel → bridge for new connections, node_loss changed\n\
+        socket.game: new, bridge\n\
+        socket.old: new, tunnel\n";
+    assert!(good && change == expected, "{change}");
+}
+
+#[tokio::test]
 async fn certs_makes_a_chain_that_clients_accept_and_keeps_its_ca() {
     let folder = tempfile::tempdir().unwrap();
     let (good, said, error) = output(

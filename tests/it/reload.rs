@@ -304,3 +304,50 @@ async fn a_new_certificate_is_served_and_a_bad_one_is_not() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_admin_port_lists_sockets_with_what_rules_claim_on_them() {
+    let node = TestNode::echo().await;
+    let socket = "[socket.readers]\nkind = \"socket.io\"\npath = \"/socket.io/\"\n";
+    let rule =
+        "[rule]\ncards = { events = { readers = [\"message\", \"/admin,*\"] }, to = \"node\" }\n";
+    let bridged = format!("{socket}mode = \"bridge\"\nnode_loss = \"resume\"\n{rule}");
+    let proxy = TestProxy::new(&node.url(), socket).await;
+    let table = proxy.table().await;
+    assert_eq!(table["sockets"][0]["mode"], "tunnel");
+    assert_eq!(table["sockets"][0]["events"], serde_json::json!([]));
+    proxy.edit(&node.url(), &bridged).await;
+    let table = proxy.table().await;
+    let socket = &table["sockets"][0];
+    assert_eq!(
+        (&socket["mode"], &socket["node_loss"], &socket["kind"]),
+        (&"bridge".into(), &"resume".into(), &"socket.io".into())
+    );
+    assert_eq!(
+        socket["events"],
+        serde_json::json!([
+            { "event": "message", "rule": "cards", "to": "node" },
+            { "event": "/admin,*", "rule": "cards", "to": "node" },
+        ])
+    );
+    assert_eq!(
+        socket["namespaces"],
+        serde_json::json!([
+            { "name": "/", "needs_node": true, "uses_native": false },
+            { "name": "/admin", "needs_node": true, "uses_native": false },
+        ])
+    );
+    let rule = &table["rules"][0];
+    assert_eq!(
+        rule["events"],
+        serde_json::json!({ "readers": ["message", "/admin,*"] })
+    );
+    // A rule of events alone counts and has its breaker as any other.
+    assert_eq!(rule["breaker"], "closed");
+    assert_eq!(
+        proxy
+            .metric(r#"strangler_breaker_state{rule="cards"}"#)
+            .await,
+        0.0
+    );
+}

@@ -381,3 +381,45 @@ fn a_message_is_read_only_if_a_rule_asks() {
         assert_eq!(argument.is_read(), is_read, "{name}");
     }
 }
+
+/// The complete file of the design, with what the timecard application serves.
+#[test]
+fn the_timecard_is_routed_as_it_was_designed() {
+    let text = include_str!("../../../tests/fixtures/config/good-timecard.toml");
+    let source = crate::config::Source::new("routes.toml", text);
+    let variable = |name: &str| Some(format!("value of {name}"));
+    let (config, found) = crate::config::parse_with(&source, &variable);
+    assert_eq!(found, []);
+    let Config { sockets, rules, .. } = config.unwrap();
+    let native = [
+        "message",
+        "GET /api/ic_log",
+        "GET /api/finger_log",
+        "GET /api/drivers",
+        "GET /api/driver/{id}",
+    ];
+    let table = compile_events(sockets, rules, &native).unwrap();
+    let side = |status: &str| {
+        let message = format!("message {{\"status\":\"{status}\",\"data\":{{}}}}");
+        let (rule, side, reason) = route_event(&table, &message, &[]);
+        (rule.unwrap_or_default(), side, reason)
+    };
+    let answer = |rule: &str, side, reason: &str| (rule.to_owned(), side, reason.to_owned());
+    assert_eq!(
+        side("tmp inserted wo pic"),
+        answer("wo-pic", Side::Native, "Rule")
+    );
+    // 10.0.0.1 is not among the first 10 %.
+    let outside = answer("cards", Side::Node, "Share { inside: false }");
+    assert_eq!(
+        (side("delete_ic"), side("insert ic_log")),
+        (outside.clone(), outside)
+    );
+    assert_eq!(side("tmp inserted"), answer("", Side::Node, "Rest"));
+    assert!(table.needs_node(0, "/") && table.uses_native(0, "/"));
+    let greeting = |text: &str| {
+        let packet = format!("[\"hello\",{text}]");
+        table.once(0, "/", "hello", &LazyArgument::of_event(packet.as_bytes()))
+    };
+    assert!(greeting("\"from server\"") && !greeting("\"{}\""));
+}
