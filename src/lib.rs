@@ -66,6 +66,7 @@ pub use native::events::extract::{NoClientInfo, RawEvent};
 pub use native::events::handler::{EventAnswer, EventHandler, ExtractError, LeaveHandler};
 pub use native::express;
 pub use native::http_runtime::HttpRuntime;
+pub use native::js_json;
 pub use native::{
     App, BuildApp, ClientInfo, Decline, Endpoint, Event, NativeApp, Settings, SettingsError,
 };

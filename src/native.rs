@@ -8,6 +8,7 @@
 pub(crate) mod events;
 pub mod express;
 pub(crate) mod http_runtime;
+pub mod js_json;
 pub(crate) mod runtime;
 
 use std::convert::Infallible;
