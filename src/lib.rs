@@ -62,6 +62,7 @@ mod upstream;
 
 pub use cli::main;
 pub use native::events::Event;
+pub use native::events::attachments::MalformedEvent;
 pub use native::events::extract::{NoClientInfo, RawEvent};
 pub use native::events::handler::{EventAnswer, EventHandler, ExtractError, LeaveHandler};
 pub use native::express;

@@ -1,7 +1,8 @@
-//! The REST answers of the attendance time card, over the database that its Node.js original goes on using.
-//! Bodies and headers equal the original's byte for byte; what cannot be made equal is declined.
+//! The REST answers and the events of the attendance time card, over the database that its Node.js original goes on
+//! using. Bodies, headers and packets equal the original's byte for byte; what cannot be made equal is declined.
 
 mod database;
+mod events;
 mod mariadb;
 mod sqlite;
 mod value;
@@ -34,13 +35,13 @@ fn default_database() -> String {
 pub(super) fn app(settings: &Settings) -> Result<NativeApp, SettingsError> {
     let keys: Keys = settings.parse()?;
     let database = Database::new(&keys.database, settings.folder())?;
-    Ok(NativeApp::new()
+    let app = NativeApp::new()
         .get("/api/ic_log", ic_log)
         .get("/api/finger_log", finger_log)
         .get("/api/drivers", drivers)
         .get("/api/driver/{id}", driver)
-        .layer(from_fn(express::send))
-        .with_state(database))
+        .layer(from_fn(express::send));
+    Ok(events::serve(app, &database).with_state(database))
 }
 
 async fn ic_log(State(database): State<Database>) -> Result<Json<Vec<Punch>>, Failure> {
@@ -138,6 +139,8 @@ mod tests {
                     "/api/driver/{id}"
                 ]
             );
+            let names: Vec<_> = app.events().iter().map(|event| event.name).collect();
+            assert_eq!(names, ["message"]);
         }
     }
 

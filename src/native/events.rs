@@ -1,8 +1,9 @@
 //! Socket.IO events of a native application: ordinary socketioxide handlers, recorded when the application is built, so
 //! that `check` knows their names before any socket connects.
-//! `handler` says what a handler is, `registry` gives the recorded ones to each new socket, `extract` adds extractors,
-//! and `ticket` is how the bridge learns the way a handler ended.
+//! `handler` says what a handler is, `registry` gives the recorded ones to each new socket, `extract` and
+//! `attachments` add an extractor for the raw text, and `ticket` is how the bridge learns the way a handler ended.
 
+pub(crate) mod attachments;
 pub(crate) mod extract;
 pub(crate) mod handler;
 mod registry;

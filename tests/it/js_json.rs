@@ -1,6 +1,6 @@
 //! JavaScript's JSON beside V8's own: what one reads and writes again, the other must, byte for byte.
 
-mod documents;
+pub(crate) mod documents;
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};

@@ -2,6 +2,7 @@
 //! same, byte for byte.
 
 mod database;
+mod events;
 mod express;
 mod wire;
 

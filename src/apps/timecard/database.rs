@@ -67,18 +67,21 @@ pub(super) struct Punch {
 #[derive(Debug, Serialize)]
 pub(super) struct Driver {
     id: Value,
-    name: Value,
+    pub(super) name: Value,
 }
 
-/// The text of an id which both databases and JavaScript take for the same integer. It is bound as text, as Node does.
+/// What is asked for as the id of a driver, with the type that it has in JavaScript: SQL makes a number of a text.
 #[derive(Debug)]
-pub(super) struct DriverId(String);
+pub(super) enum DriverId {
+    Text(String),
+    Number(f64),
+}
 
 impl DriverId {
-    /// Decimal digits without leading zeros, up to `Number.MAX_SAFE_INTEGER`, beyond which MariaDB would round.
+    /// A text which both databases and JavaScript take for the same integer. Decimal digits without leading zeros, up to `Number.MAX_SAFE_INTEGER`, beyond which MariaDB would round.
     pub(super) fn parse(text: String) -> Option<Self> {
         let number: u64 = text.parse().ok()?;
-        (number < 1 << 53 && number.to_string() == text).then_some(Self(text))
+        (number < 1 << 53 && number.to_string() == text).then_some(Self::Text(text))
     }
 }
 
@@ -145,15 +148,21 @@ impl Database {
         };
         match self {
             Self::Sqlite(pool) => {
-                let query = id
-                    .into_iter()
-                    .fold(sqlx::query(query.sqlite), |query, id| query.bind(&id.0));
+                let query = sqlx::query(query.sqlite);
+                let query = match id {
+                    None => query,
+                    Some(DriverId::Text(text)) => query.bind(text),
+                    Some(DriverId::Number(number)) => query.bind(*number),
+                };
                 read(&query.fetch_all(pool).await.map_err(failed)?)
             }
             Self::Mariadb(pool) => {
-                let query = id
-                    .into_iter()
-                    .fold(sqlx::query(query.mariadb), |query, id| query.bind(&id.0));
+                let query = sqlx::query(query.mariadb);
+                let query = match id {
+                    None => query,
+                    Some(DriverId::Text(text)) => query.bind(text),
+                    Some(DriverId::Number(number)) => query.bind(*number),
+                };
                 read(&query.fetch_all(pool).await.map_err(failed)?)
             }
         }

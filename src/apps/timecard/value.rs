@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::native::js_json;
+
 /// A value that the original's driver gives JavaScript as null, number or string.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
@@ -10,6 +12,18 @@ pub(super) enum Value {
     Integer(i64),
     Real(f64),
     Text(String),
+}
+
+impl From<Value> for js_json::Value {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            // A double, as every number of JavaScript.
+            Value::Integer(number) => Self::Number(number as f64),
+            Value::Real(number) => Self::Number(number),
+            Value::Text(text) => text.into(),
+        }
+    }
 }
 
 /// A value that the original prints in a way that is not reproduced. It says nothing of the value itself.

@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 /// SplitMix64: the same documents on every run.
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -18,24 +18,24 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    fn pick<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
+    pub(crate) fn pick<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
         of[self.below(of.len())]
     }
 }
 
 /// A document with white space, escapes, equal keys, array indexes and numbers of every spelling.
-pub(super) fn document(random: &mut Random) -> String {
+pub(crate) fn document(random: &mut Random) -> String {
     let mut text = String::new();
     write_value(&mut text, random, 5);
     text
 }
 
 /// The same with one character lost, doubled or replaced; mostly no JSON any more.
-pub(super) fn spoil(text: &str, random: &mut Random) -> String {
+pub(crate) fn spoil(text: &str, random: &mut Random) -> String {
     let mut letters: Vec<char> = text.chars().collect();
     let at = random.below(letters.len());
     match random.below(3) {
@@ -134,7 +134,7 @@ fn key(text: &mut String, random: &mut Random) {
     }
 }
 
-pub(super) fn number(text: &mut String, random: &mut Random) {
+pub(crate) fn number(text: &mut String, random: &mut Random) {
     let bits = random.next();
     let double = f64::from_bits(bits);
     let _ = match random.below(9) {
