@@ -1,11 +1,18 @@
 //! The native applications of this repository, one folder each. They import nothing of the proxy but `native`.
 
+mod garden;
 mod timecard;
 
 use crate::native::App;
 
 /// All of them.
-pub const ALL: &[App] = &[App {
-    name: "timecard",
-    build: timecard::app,
-}];
+pub const ALL: &[App] = &[
+    App {
+        name: "garden",
+        build: garden::app,
+    },
+    App {
+        name: "timecard",
+        build: timecard::app,
+    },
+];
