@@ -12,6 +12,7 @@ mod admin_port;
 mod browser;
 mod config_fixtures;
 mod forwarding;
+mod garden;
 mod js_json;
 mod layout;
 mod life_cycle;
