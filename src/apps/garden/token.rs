@@ -3,7 +3,6 @@
 //! jsonwebtoken gets its HMAC from ring, which TLS uses already: its own `rust_crypto` would bring RSA and the
 //! elliptic curves for one hash, and aws-lc is not built here.
 
-use std::fmt;
 use std::sync::Arc;
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
@@ -39,12 +38,6 @@ impl Tokens {
         let (key, validation) = &*self.0;
         let token = decode::<Claims>(token, key, validation).ok()?;
         Some(token.claims.sub)
-    }
-}
-
-impl fmt::Debug for Tokens {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Tokens")
     }
 }
 
