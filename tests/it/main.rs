@@ -19,6 +19,7 @@ mod life_cycle;
 mod native_side;
 mod node_away;
 mod path_confusion;
+mod protocol;
 mod reload;
 mod socket_io;
 mod timecard_native;

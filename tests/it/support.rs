@@ -5,6 +5,7 @@ pub mod client;
 pub mod node;
 pub mod process;
 pub mod proxy;
+pub mod sockets;
 pub mod timecard;
 
 use std::time::Duration;

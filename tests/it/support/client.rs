@@ -10,7 +10,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -43,7 +43,11 @@ pub struct Client(http1::SendRequest<Full<Bytes>>);
 
 impl Client {
     pub async fn connect(address: SocketAddr, tls: &Arc<ClientConfig>) -> Self {
-        let stream = connect(address, tls).await.unwrap();
+        Self::over(connect(address, tls).await.unwrap()).await
+    }
+
+    /// Over a stream that is there already. It is closed when nobody waits for an answer any more.
+    pub async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
             .handshake(TokioIo::new(stream))

@@ -1,0 +1,38 @@
+//! The Socket.IO server that does what any client may ask of one (tests/legacy/sockets), over plain HTTP.
+
+use std::net::SocketAddr;
+
+use super::TestProxy;
+use super::process::{Process, node};
+
+/// The part of routes.toml that passes whole connections to Node.
+pub(crate) const TUNNEL: &str = r#"[socket.all]
+kind = "socket.io"
+path = "/socket.io/"
+mode = "tunnel""#;
+
+pub(crate) struct Sockets {
+    pub(crate) address: SocketAddr,
+    pub(crate) process: Process,
+}
+
+impl Sockets {
+    /// With these in its environment; server.js lists them.
+    pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
+        let mut command = node("tests/legacy/sockets", "server.js");
+        command.envs(settings.iter().copied());
+        let mut process = Process::start(command);
+        let port = process.expect("listening").await["port"].as_u64().unwrap();
+        let address = ([127, 0, 0, 1], u16::try_from(port).unwrap()).into();
+        Self { address, process }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A proxy before it, with these tables and rules.
+    pub(crate) async fn proxy(&self, rules: &str) -> TestProxy {
+        TestProxy::new(&self.url(), rules).await
+    }
+}
