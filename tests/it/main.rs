@@ -21,6 +21,7 @@ mod node_away;
 mod path_confusion;
 mod protocol;
 mod reload;
+mod socket_clients;
 mod socket_io;
 mod timecard_native;
 mod tunnels;
