@@ -245,4 +245,4 @@ fn leg_uri(uri: &Uri) -> Uri {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -50,3 +50,46 @@ impl HttpRuntime {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn work_runs_on_the_runtime_of_its_building() {
+        let native = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("native")
+            .build()
+            .unwrap();
+        let runtime = native.block_on(async { HttpRuntime::current() });
+        let events = Builder::new_current_thread().build().unwrap();
+        let name = async || thread::current().name().map(str::to_owned);
+        let ran_on = events.block_on(runtime.run(name()));
+        assert_eq!(ran_on.as_deref(), Some("native"));
+
+        // `strangler check` has none.
+        let here = thread::current().name().map(str::to_owned);
+        let nowhere = HttpRuntime::current();
+        assert_eq!(events.block_on(nowhere.run(name())), here);
+    }
+
+    #[test]
+    fn a_panic_reaches_who_waits() {
+        let native = Builder::new_multi_thread().build().unwrap();
+        let runtime = native.block_on(async { HttpRuntime::current() });
+        let events = Builder::new_current_thread().build().unwrap();
+        let panics = events.block_on(async {
+            let waiting = tokio::spawn(async move {
+                let nothing = runtime.run(async { "no number".parse::<u8>().unwrap() });
+                nothing.await
+            });
+            waiting.await
+        });
+        assert!(panics.unwrap_err().is_panic());
+    }
+}

@@ -176,3 +176,66 @@ impl<A: Adapter> FromMessageParts<A> for Turn {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::native::events::tests::{Attached, Leg, Outcome, service};
+
+    fn app() -> NativeApp {
+        let database = Database::new("sqlite:missing.db", Path::new("")).unwrap();
+        serve(NativeApp::new(), &database)
+    }
+
+    #[tokio::test]
+    async fn only_new_clients_are_announced() {
+        let service = service(app());
+        let mut first = Leg::connected(&service, &["/"]).await;
+        assert_eq!(first.text().await, r#"42["hello","from server"]"#);
+        let mut replayed = Leg::open(&service).await;
+        replayed.tickets.attach(
+            "/",
+            Attached {
+                node_id: None,
+                replayed: true,
+            },
+        );
+        replayed.connect("/").await;
+        let packet = r#"["message",{"status":"delete_ic","ic":"1"}]"#;
+        let id = replayed.event("/", "message", "7", packet).await;
+        assert_eq!(replayed.outcome().await, (id, Outcome::Done));
+        let hello = r#"42["hello","{\"status\":\"delete_ic\",\"ic\":\"1\"}"]"#;
+        assert_eq!(replayed.text().await, hello);
+        assert_eq!(first.text().await, hello);
+    }
+
+    #[tokio::test]
+    async fn what_node_would_refuse_is_declined() {
+        let mut leg = Leg::connected(&service(app()), &["/"]).await;
+        let picture = leg.ticket(
+            "/",
+            "message",
+            r#"["message",{"_placeholder":true,"num":1}]"#,
+            vec![b"picture".as_slice().into()],
+        );
+        leg.write(r#"451-["message",{"_placeholder":true,"num":1}]"#)
+            .await;
+        leg.attachment(b"picture").await;
+        assert_eq!(leg.outcome().await, (picture, Outcome::Declined));
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_away_costs_only_the_name() {
+        let mut leg = Leg::connected(&service(app()), &["/"]).await;
+        assert_eq!(leg.text().await, r#"42["hello","from server"]"#);
+        let packet = r#"["message",{"status":"tmp inserted wo pic","data":{"id":1021}}]"#;
+        let id = leg.event("/", "message", "", packet).await;
+        assert_eq!(
+            leg.text().await,
+            r#"42["hello","{\"status\":\"tmp inserted wo pic\",\"data\":{\"id\":1021}}"]"#
+        );
+        assert_eq!(leg.outcome().await, (id, Outcome::Done));
+    }
+}

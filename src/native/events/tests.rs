@@ -1,140 +1,23 @@
-//! Legs as the bridge holds them: a WebSocket over a duplex into socketioxide, Engine.IO on it, tickets and outcomes.
+//! Legs as the bridge holds them.
 
-use std::net::IpAddr;
+mod leg;
+
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use http::Request;
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, Data, SocketRef};
 use socketioxide::handler::ConnectHandler;
-use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, oneshot};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::{Message, protocol::Role};
+use tokio_tungstenite::tungstenite::Message;
 
-use super::ticket::{Attached, Outcome, Ticket};
+pub(crate) use self::leg::{Leg, service};
+pub(crate) use super::ticket::{Attached, Outcome};
 use super::*;
 use crate::native::Decline;
-
-const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(172, 18, 21, 102));
-
-/// The bridge's end of a leg.
-struct Leg {
-    socket: WebSocketStream<DuplexStream>,
-    tickets: Arc<Tickets>,
-    outcomes: mpsc::UnboundedReceiver<(u64, Outcome)>,
-    next: u64,
-}
-
-impl Leg {
-    /// Opened, but in no namespace.
-    async fn open(service: &EventService) -> Self {
-        let (sender, outcomes) = mpsc::unbounded_channel();
-        let tickets = Arc::new(Tickets::new(sender));
-        let (handshake, ()) =
-            Request::get("/socket.io/?EIO=3&transport=polling&t=abc&sid=unknown&token=secret")
-                .header("user-agent", "reader")
-                .body(())
-                .unwrap()
-                .into_parts();
-        let request = leg_request(&handshake, ClientInfo::at(ADDRESS), Arc::clone(&tickets));
-        let mut leg = Self::over(service, request, tickets, outcomes).await;
-        assert!(leg.text().await.starts_with("0{\"sid\":"));
-        assert_eq!(leg.text().await, "2");
-        leg
-    }
-
-    async fn over(
-        service: &EventService,
-        request: Request<()>,
-        tickets: Arc<Tickets>,
-        outcomes: mpsc::UnboundedReceiver<(u64, Outcome)>,
-    ) -> Self {
-        let (ours, theirs) = tokio::io::duplex(4096);
-        attach(service, theirs, request).unwrap();
-        Self {
-            socket: WebSocketStream::from_raw_socket(ours, Role::Client, None).await,
-            tickets,
-            outcomes,
-            next: 0,
-        }
-    }
-
-    /// Opened and connected to these namespaces.
-    async fn connected(service: &EventService, namespaces: &[&str]) -> Self {
-        let mut leg = Self::open(service).await;
-        for namespace in namespaces {
-            leg.connect(namespace).await;
-        }
-        leg
-    }
-
-    async fn connect(&mut self, namespace: &str) {
-        self.write(format!("40{}", prefix(namespace))).await;
-        let reply = self.text().await;
-        let expected = format!("40{}{{\"sid\":", prefix(namespace));
-        assert!(reply.starts_with(&expected), "{reply}");
-    }
-
-    async fn write(&mut self, text: impl Into<String>) {
-        self.socket.send(Message::text(text.into())).await.unwrap();
-    }
-
-    /// Writes an event as the bridge does, ticket first.
-    async fn event(&mut self, namespace: &str, name: &str, ack: &str, arguments: &str) -> u64 {
-        let id = self.ticket(namespace, name, arguments, Vec::new());
-        let head = format!("42{}{ack}", prefix(namespace));
-        self.write(format!("{head}{arguments}")).await;
-        id
-    }
-
-    fn ticket(
-        &mut self,
-        namespace: &str,
-        name: &str,
-        arguments: &str,
-        attachments: Vec<Bytes>,
-    ) -> u64 {
-        self.next += 1;
-        self.tickets.push(Ticket {
-            id: self.next,
-            namespace: namespace.into(),
-            name: name.into(),
-            packet: RawEvent {
-                arguments: Bytes::copy_from_slice(arguments.as_bytes()),
-                attachments,
-            },
-        });
-        self.next
-    }
-
-    async fn text(&mut self) -> String {
-        let message = self.message().await;
-        message.into_text().unwrap().to_string()
-    }
-
-    async fn message(&mut self) -> Message {
-        self.socket.next().await.unwrap().unwrap()
-    }
-
-    async fn outcome(&mut self) -> (u64, Outcome) {
-        self.outcomes.recv().await.unwrap()
-    }
-}
-
-fn prefix(namespace: &str) -> String {
-    match namespace {
-        "/" => String::new(),
-        other => format!("{other},"),
-    }
-}
-
-fn service(app: NativeApp) -> EventService {
-    app.into_parts().1.unwrap()
-}
 
 #[test]
 fn an_application_without_events_has_no_server() {
@@ -257,14 +140,12 @@ async fn attachments_and_the_raw_text_reach_the_handler_as_they_came() {
         });
     let mut leg = Leg::connected(&service(app), &["/"]).await;
 
-    let bytes = Bytes::from_static(&[0, 1, 254, 255]);
+    const PICTURE: &[u8] = &[0, 1, 254, 255];
+    let bytes = Bytes::from_static(PICTURE);
     let arguments = "[\"picture\",{\"_placeholder\":true,\"num\":0}]";
     let id = leg.ticket("/", "picture", arguments, vec![bytes.clone()]);
     leg.write(format!("451-{arguments}")).await;
-    leg.socket
-        .send(Message::Binary(bytes.clone()))
-        .await
-        .unwrap();
+    leg.attachment(PICTURE).await;
     assert_eq!(leg.outcome().await, (id, Outcome::Done));
     assert_eq!(
         leg.text().await,

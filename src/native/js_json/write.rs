@@ -21,12 +21,9 @@ pub fn stringify(value: &Value) -> Option<String> {
     let mut open = Vec::new();
     open.extend(begin(&mut json, value));
     while let Some(parent) = open.last_mut() {
-        let child = match parent.next(&mut json) {
-            Some(child) => child,
-            None => {
-                open.pop();
-                continue;
-            }
+        let Some(child) = parent.next(&mut json) else {
+            open.pop();
+            continue;
         };
         let child = begin(&mut json, child);
         open.extend(child);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// SplitMix64: the same documents on every run.
+/// The same documents on every run.
 pub(crate) struct Random(u64);
 
 impl Random {
