@@ -312,7 +312,7 @@ pub struct Claim {
 pub struct EventClaim {
     /// The id of a socket that is bridged.
     pub socket: String,
-    /// `/` without one, and for WebSockets.
+    /// `/` without one, and for a WebSocket.
     pub namespace: String,
     /// The name of a Socket.IO event, never empty, or the tag of a WebSocket message. `None` is `*`: all of them.
     pub name: Option<String>,

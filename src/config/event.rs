@@ -23,7 +23,7 @@ const RESERVED: [&str; 6] = [
 /// One event of a socket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EventName {
-    /// `/` without one, and for WebSockets.
+    /// `/` without one, and for a WebSocket.
     pub namespace: String,
     /// Not empty: a name of Socket.IO, or the tag of a WebSocket message.
     pub name: String,
@@ -47,7 +47,7 @@ pub enum EventNameError {
 }
 
 impl EventName {
-    /// Reads a name as it stands on the wire. WebSockets have no namespaces, their tags may be any text.
+    /// Reads a name as it stands on the wire. A WebSocket has no namespaces, and its tags may be any text.
     ///
     /// # Errors
     /// Where the text names no event.

@@ -29,7 +29,7 @@ use crate::routing::{LazyArgument, NativeSide, Reason, RequestHead, Side, Table}
 /// What the table looks at in a message.
 #[derive(Debug, Clone, Copy)]
 pub struct EventHead<'m> {
-    /// `/` without one, and for WebSockets.
+    /// `/` without one, and for a WebSocket.
     pub namespace: &'m str,
     /// The name of the event, or the tag of the message. Empty where there is none: then only `*` claims it.
     pub name: &'m str,

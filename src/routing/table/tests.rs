@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::routing::fixture::{NATIVE, compile, config, header, route, route_from, rule, socket};
+use crate::routing::fixture::{
+    NATIVE, bridged, compile, compile_events, config, event_rule, header, route, route_from, rule,
+    socket,
+};
 
 fn answer(table: &Table, request: &str) -> (Option<String>, Side, String) {
     let route = route(table, request, &[]);
@@ -197,4 +200,36 @@ fn node_is_needed_unless_all_is_native_only() {
         rule("a", &["/a"], To::Node)
     ]));
     assert!(needs(vec![]));
+}
+
+#[test]
+fn sockets_need_node_unless_all_that_is_claimed_on_them_is_native() {
+    let all = || rule("all", &["/{*rest}"], To::NativeOnly);
+    let readers = || vec![bridged("readers", SocketKind::SocketIo, "/socket.io/")];
+    let needs = |sockets, rules: Vec<Rule>| {
+        compile_events(
+            sockets,
+            rules,
+            &["GET /{*rest}", "message", "/admin,message"],
+        )
+        .unwrap()
+        .is_node_needed()
+    };
+    let events = |events: &[&str]| event_rule("events", events, To::NativeOnly);
+    assert!(needs(readers(), vec![all()]));
+    assert!(needs(readers(), vec![all(), events(&["readers message"])]));
+    assert!(!needs(readers(), vec![all(), events(&["readers *"])]));
+    assert!(!needs(
+        readers(),
+        vec![all(), events(&["readers *", "readers /admin,*"])]
+    ));
+    assert!(needs(
+        readers(),
+        vec![all(), events(&["readers *", "readers /admin,message"])]
+    ));
+    let tunnel = socket("old", SocketKind::SocketIo, "/old/");
+    assert!(needs(
+        [readers(), vec![tunnel]].concat(),
+        vec![all(), events(&["readers *"])]
+    ));
 }
