@@ -1,6 +1,434 @@
-//! Live channels between clients and Node. So far the tunnel: the bytes of an upgraded connection, passed on unread.
+//! Live channels between clients and the two sides. A `tunnel` passes the bytes of an upgraded connection on unread. A
+//! bridge ends the client's connection here and holds legs to Node and to native: `engineio` is the server that the
+//! client talks to, `session` takes each Socket.IO packet to its side, `leg`, `node` and `native` are the far ends.
 
-mod engineio;
+mod asked;
+pub(crate) mod engineio;
 mod frames;
+mod handshake;
+mod held;
+mod leg;
+mod namespace;
+mod native;
+mod node;
+mod packet;
+mod replays;
+pub(crate) mod rewind;
+mod session;
+mod tagged;
 pub(crate) mod tunnel;
+mod unit;
 mod websocket;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+use crate::bridge::engineio::{Answer, Limits, Session, Visit};
+use crate::bridge::node::NodeHello;
+use crate::bridge::replays::Replays;
+use crate::bridge::session::Bridge;
+use crate::bridge::tagged::{First, Tagged};
+use crate::config::{NodeLoss, Socket};
+use crate::live::{Live, Snapshot};
+use crate::metrics::Metrics;
+use crate::native::events::EventService;
+
+pub(crate) use handshake::Handshake;
+pub(crate) use node::NoLeg;
+
+/// Requests that may wait for one session.
+const MAILBOX: usize = 16;
+
+/// How long the stream of an accepted upgrade may take to come.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What all bridges of a process share.
+pub(crate) struct Surroundings {
+    pub(crate) live: Arc<Live>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// The native handlers, if the application has any.
+    pub(crate) native: Option<EventService>,
+    /// The application's router, for WebSockets.
+    pub(crate) router: Option<Router>,
+    /// True from the first signal on.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// All sessions, and the threads that they run on.
+pub(crate) struct Bridges {
+    surroundings: Arc<Surroundings>,
+    /// Current-thread runtimes, so that the events of a client keep their order.
+    runtimes: Vec<Handle>,
+    next_runtime: AtomicUsize,
+    sessions: Sessions,
+    replays: Mutex<HashMap<String, Arc<Replays>>>,
+    /// Clients that were admitted although Node, which they need, is away.
+    waiting: Arc<AtomicUsize>,
+    tasks: TaskTracker,
+}
+
+/// How it went to reach Node for a new client.
+enum Reached {
+    Node(Box<NodeHello>),
+    NotNeeded,
+    /// The client waits.
+    Later(Waiting),
+}
+
+/// A client that waits for Node.
+#[derive(Debug)]
+pub(crate) struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn admit(waiting: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let before = waiting.fetch_add(1, Relaxed);
+        let admitted = Self(Arc::clone(waiting));
+        (before < most).then_some(admitted)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A client at the door.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// Where its socket stands in the table of `snapshot`.
+    pub(crate) socket: usize,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) handshake: Handshake,
+    pub(crate) transport: Transport,
+}
+
+/// What it came with.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    /// A request, which gets the handshake packet.
+    Polling(oneshot::Sender<Answer>),
+    /// An upgrade, whose stream follows as the first visit.
+    WebSocket,
+}
+
+/// A session, as requests see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// The id of its socket.
+    pub(crate) socket: Arc<str>,
+    pub(crate) mailbox: mpsc::Sender<Visit>,
+    /// What Node said with its handshake, for every answer.
+    pub(crate) headers: Arc<HeaderMap>,
+    pub(crate) max_payload: usize,
+}
+
+/// A WebSocket that a side has accepted.
+pub(crate) struct Accepted {
+    /// What that side said with its 101.
+    pub(crate) headers: HeaderMap,
+    /// Where the client's stream is waited for.
+    pub(crate) stream: oneshot::Sender<Box<dyn engineio::Stream>>,
+}
+
+impl std::fmt::Debug for Bridges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bridges").finish_non_exhaustive()
+    }
+}
+
+impl Bridges {
+    pub(crate) fn new(surroundings: Surroundings, runtimes: Vec<Handle>) -> Arc<Self> {
+        Arc::new(Self {
+            surroundings: Arc::new(surroundings),
+            runtimes,
+            next_runtime: AtomicUsize::new(0),
+            sessions: Sessions::default(),
+            replays: Mutex::default(),
+            waiting: Arc::default(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// The session of this id.
+    pub(crate) fn find(&self, sid: &str) -> Option<Entry> {
+        self.sessions.shard(sid).get(sid).cloned()
+    }
+
+    /// Waits for the bridges, which a stop tells to end.
+    pub(crate) async fn finish(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Opens a session on one of the runtimes: first the leg to Node, whose answer decides.
+    ///
+    /// # Errors
+    /// When Node refuses the client, or is away and needed.
+    pub(crate) async fn open(self: &Arc<Self>, arrival: Arrival) -> Result<Entry, NoLeg> {
+        let (reply, opened) = oneshot::channel();
+        let runtime = self.runtime();
+        let bridges = Arc::clone(self);
+        let begin = self.tasks.track_future(async move {
+            let opened = bridges.reach(&arrival).await;
+            match opened {
+                Err(error) => drop(reply.send(Err(error))),
+                Ok(reached) => bridges.begin(arrival, reached, reply),
+            }
+        });
+        runtime.spawn(begin);
+        opened.await.unwrap_or(Err(NoLeg::Stopping))
+    }
+
+    /// Asks Node where it is needed. A client may wait for it, where the socket says so.
+    async fn reach(&self, arrival: &Arrival) -> Result<Reached, NoLeg> {
+        let table = &arrival.snapshot.table;
+        if !table.needs_node(arrival.socket, "/") {
+            return Ok(Reached::NotNeeded);
+        }
+        let legs = self.surroundings.metrics.legs.with_label_values(&["node"]);
+        match node::open(&arrival.snapshot.node, &arrival.handshake, legs).await {
+            Ok(hello) => Ok(Reached::Node(Box::new(hello))),
+            Err(NoLeg::Away(error)) => {
+                let socket = &table.config().sockets[arrival.socket];
+                if socket.node_loss == NodeLoss::Bounce {
+                    return Err(NoLeg::Away(error));
+                }
+                let waiting = Waiting::admit(&self.waiting, socket.max_waiting);
+                debug!(socket = %socket.id, %error, "a client waits for node");
+                waiting.map(Reached::Later).ok_or(NoLeg::Crowded)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the session known and runs it, in a task of its own: this one holds room for the handshake with Node.
+    fn begin(
+        self: &Arc<Self>,
+        arrival: Arrival,
+        reached: Reached,
+        reply: oneshot::Sender<Result<Entry, NoLeg>>,
+    ) {
+        let Arrival {
+            socket,
+            snapshot,
+            handshake,
+            transport,
+        } = arrival;
+        let settings = &snapshot.table.config().sockets[socket];
+        let own = || {
+            (
+                None,
+                new_sid(),
+                limits(settings),
+                own_headers(settings, &handshake),
+            )
+        };
+        let ((leg, sid, limits, headers), waiting) = match reached {
+            Reached::Node(hello) => {
+                let hello = *hello;
+                (
+                    (Some(hello.leg), hello.sid, hello.limits, hello.headers),
+                    None,
+                )
+            }
+            Reached::NotNeeded => (own(), None),
+            Reached::Later(waiting) => (own(), Some(waiting)),
+        };
+        let (sender, mailbox) = mpsc::channel(MAILBOX);
+        let entry = Entry {
+            socket: Arc::from(settings.id.as_str()),
+            mailbox: sender,
+            headers: Arc::new(headers),
+            max_payload: limits.max_payload,
+        };
+        let registration = Registration::new(self, sid.clone(), entry.clone());
+        let replays = self.replays(&settings.id);
+        if reply.send(Ok(entry)).is_err() {
+            debug!("a client left before its handshake was done");
+            return;
+        }
+        let bridges = Arc::clone(self);
+        let run = async move {
+            let session = match transport {
+                Transport::Polling(first) => Session::polling(&sid, limits, mailbox, first),
+                Transport::WebSocket => match first_stream(mailbox).await {
+                    Some((stream, mailbox)) => Session::websocket(&sid, limits, mailbox, stream),
+                    None => return,
+                },
+            };
+            let surroundings = Arc::clone(&bridges.surroundings);
+            drop(bridges);
+            let bridge = Bridge::new(
+                surroundings,
+                handshake,
+                session,
+                leg,
+                snapshot,
+                socket,
+                replays,
+                waiting,
+            );
+            bridge.run(registration).await;
+        };
+        tokio::spawn(self.tasks.track_future(run));
+    }
+
+    /// Opens a tagged WebSocket: whoever is needed first accepts the client, or refuses it.
+    ///
+    /// # Errors
+    /// When that side refuses the client, or Node is away and needed.
+    pub(crate) async fn open_tagged(
+        self: &Arc<Self>,
+        snapshot: Arc<Snapshot>,
+        socket: usize,
+        handshake: Handshake,
+    ) -> Result<Accepted, NoLeg> {
+        let (reply, opened) = oneshot::channel();
+        let runtime = self.runtime();
+        let bridges = Arc::clone(self);
+        let begin = self.tasks.track_future(async move {
+            let surroundings = Arc::clone(&bridges.surroundings);
+            let first = if snapshot.table.needs_node(socket, "/") {
+                let opened = tagged::open_node(&snapshot, &handshake).await;
+                opened.map(|(node, headers)| (First::Node(node), headers))
+            } else {
+                let opened = tagged::open_native(&surroundings, &handshake).await;
+                opened
+                    .map(|(native, headers)| (First::Native(native), headers))
+                    .map_err(|refused| refused.map_or(NoLeg::Stopping, NoLeg::Refused))
+            };
+            let (first, headers) = match first {
+                Ok(first) => first,
+                Err(error) => return drop(reply.send(Err(error))),
+            };
+            let (stream, arrives) = oneshot::channel();
+            if reply.send(Ok(Accepted { headers, stream })).is_err() {
+                debug!("a client left before its handshake was done");
+                return;
+            }
+            let run = async move {
+                let Ok(Ok(stream)) = timeout(UPGRADE_TIMEOUT, arrives).await else {
+                    return;
+                };
+                Tagged::new(surroundings, handshake, stream, first, snapshot, socket)
+                    .run()
+                    .await;
+            };
+            tokio::spawn(bridges.tasks.track_future(run));
+        });
+        runtime.spawn(begin);
+        opened.await.unwrap_or(Err(NoLeg::Stopping))
+    }
+
+    /// The next one in turn.
+    fn runtime(&self) -> Handle {
+        let next = self.next_runtime.fetch_add(1, Relaxed);
+        self.runtimes[next % self.runtimes.len()].clone()
+    }
+
+    fn replays(&self, socket: &str) -> Arc<Replays> {
+        let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(replays.entry(socket.to_owned()).or_default())
+    }
+}
+
+/// The stream of a client that came with an upgrade.
+async fn first_stream(
+    mut mailbox: mpsc::Receiver<Visit>,
+) -> Option<(Box<dyn engineio::Stream>, mpsc::Receiver<Visit>)> {
+    match timeout(UPGRADE_TIMEOUT, mailbox.recv()).await {
+        Ok(Some(Visit::WebSocket(stream))) => Some((stream, mailbox)),
+        _ => None,
+    }
+}
+
+/// As `base64id` makes them for Node: 20 characters.
+fn new_sid() -> String {
+    let mut bytes = [0; 15];
+    // Without random bytes the ids of two clients would be one; no system that runs this has none.
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .expect("the system gives random bytes");
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn limits(socket: &Socket) -> Limits {
+    Limits {
+        ping_interval: socket.ping_interval,
+        ping_timeout: socket.ping_timeout,
+        max_payload: socket.max_payload,
+    }
+}
+
+/// Without Node, nobody else says what other origins may do.
+fn own_headers(socket: &Socket, handshake: &Handshake) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let origin = handshake.headers.get(http::header::ORIGIN);
+    if let (Some(allowed), Some(_)) = (&socket.cors_origin, origin)
+        && let Ok(allowed) = http::HeaderValue::try_from(allowed)
+    {
+        headers.insert(http::header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        headers.insert(http::header::VARY, http::HeaderValue::from_static("Origin"));
+    }
+    headers
+}
+
+const SHARDS: usize = 16;
+
+/// From any thread to a session.
+#[derive(Debug, Default)]
+struct Sessions {
+    hasher: RandomState,
+    shards: [Mutex<HashMap<String, Entry>>; SHARDS],
+}
+
+impl Sessions {
+    fn shard(&self, sid: &str) -> MutexGuard<'_, HashMap<String, Entry>> {
+        let hash = self.hasher.hash_one(sid);
+        let shard = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
+        self.shards[shard]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a session known while it lives.
+pub(crate) struct Registration {
+    bridges: Arc<Bridges>,
+    sid: String,
+}
+
+impl Registration {
+    fn new(bridges: &Arc<Bridges>, sid: String, entry: Entry) -> Self {
+        let mut shard = bridges.sessions.shard(&sid);
+        shard.insert(sid.clone(), entry);
+        drop(shard);
+        bridges.surroundings.metrics.bridges.inc();
+        Self {
+            bridges: Arc::clone(bridges),
+            sid,
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.bridges.sessions.shard(&self.sid).remove(&self.sid);
+        self.bridges.surroundings.metrics.bridges.dec();
+    }
+}

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
@@ -93,6 +94,8 @@ pub(crate) struct Live {
     served: Served,
     metrics: Arc<Metrics>,
     current: ArcSwap<Snapshot>,
+    /// Of the table in force, for those who must know at once that it changed.
+    generation: watch::Sender<u64>,
     /// The configuration that the process started with, for keys that need a restart.
     started_with: config::Config,
     report: Mutex<Report>,
@@ -129,6 +132,7 @@ impl Live {
             served,
             metrics,
             current,
+            generation: watch::channel(1).0,
             started_with,
             report: Mutex::new(report),
         }))
@@ -142,6 +146,11 @@ impl Live {
     /// The table in force, to be kept for the whole of one request.
     pub(crate) fn load(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    /// Changes with every table.
+    pub(crate) fn generation(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
     }
 
     /// How the last load went.
@@ -222,6 +231,7 @@ impl Live {
             Some(&old),
         )?;
         self.current.store(Arc::new(snapshot));
+        self.generation.send_replace(generation);
         self.metrics
             .generation
             .set(i64::try_from(generation).unwrap_or(i64::MAX));

@@ -20,6 +20,20 @@ pub(crate) struct Metrics {
     fallbacks: IntCounterVec,
     unanswered: IntCounterVec,
     breaker: IntGaugeVec,
+    events: IntCounterVec,
+    event_seconds: HistogramVec,
+    /// Open sessions of bridged sockets.
+    pub bridges: IntGauge,
+    /// Open legs of bridges by `side`.
+    pub legs: IntGaugeVec,
+    /// Bytes that wait in bridges, by who is to take them: `client`, `node` or `native`.
+    pub queued: IntGaugeVec,
+    /// Packets for which a client was ended, by socket and reason.
+    pub refused_packets: IntCounterVec,
+    /// Legs to Node that were lost and opened again, by socket.
+    pub node_losses: IntCounterVec,
+    /// Requests of a bridged socket that went to Node unread, by socket and reason.
+    pub unbridged: IntCounterVec,
     /// Loads of routes.toml by `result`: `ok` or `refused`.
     pub reloads: IntCounterVec,
     /// The generation of the table in force.
@@ -100,6 +114,18 @@ impl Metrics {
         registry
             .register(Box::new(seconds.clone()))
             .expect("unique name");
+        let event_seconds = HistogramVec::new(
+            HistogramOpts::new(
+                "strangler_event_seconds",
+                "Native: time of the handler of an event. Node: time to the acknowledgement, where one was asked for.",
+            )
+            .buckets(BUCKETS.to_vec()),
+            &["rule", "side"],
+        )
+        .expect("valid name and labels");
+        registry
+            .register(Box::new(event_seconds.clone()))
+            .expect("unique name");
         let build = gauges(
             "strangler_build_info",
             "Always 1; the version is a label.",
@@ -128,6 +154,34 @@ impl Metrics {
                 "strangler_breaker_state",
                 "Breaker of a rule: 0 closed, 1 open, 2 half-open.",
                 &["rule"],
+            ),
+            events: counters(
+                "strangler_events_total",
+                "Events of clients by rule and side.",
+                &["rule", "side"],
+            ),
+            event_seconds,
+            bridges: gauge("strangler_bridges", "Open sessions of bridged sockets."),
+            legs: gauges("strangler_legs", "Open legs of bridges by side.", &["side"]),
+            queued: gauges(
+                "strangler_queued_bytes",
+                "Bytes that wait in bridges, by who is to take them.",
+                &["for"],
+            ),
+            refused_packets: counters(
+                "strangler_refused_packets_total",
+                "Packets for which a client of a bridge was ended, by socket and reason.",
+                &["socket", "reason"],
+            ),
+            node_losses: counters(
+                "strangler_node_losses_total",
+                "Legs to Node that were lost and are opened again, by socket.",
+                &["socket"],
+            ),
+            unbridged: counters(
+                "strangler_unbridged_requests_total",
+                "Requests of a bridged socket that went to Node unread, by socket and reason.",
+                &["socket", "reason"],
             ),
             reloads: counters(
                 "strangler_reloads_total",
@@ -205,6 +259,8 @@ impl Metrics {
             requests: ["1xx", "2xx", "3xx", "4xx", "5xx"]
                 .map(|status| self.requests.with_label_values(&[id, side, status])),
             seconds: self.seconds.with_label_values(&[id, side]),
+            events: self.events.with_label_values(&[id, side]),
+            event_seconds: self.event_seconds.with_label_values(&[id, side]),
         }
     }
 
@@ -251,11 +307,57 @@ impl RuleMetrics {
     }
 }
 
+/// Counts one thing for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Counted(IntGauge);
+
+impl Counted {
+    pub(crate) fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// One part of a sum that many have.
+#[derive(Debug)]
+pub(crate) struct Share {
+    gauge: IntGauge,
+    own: i64,
+}
+
+impl Share {
+    pub(crate) fn new(gauge: IntGauge) -> Self {
+        Self { gauge, own: 0 }
+    }
+
+    pub(crate) fn set(&mut self, value: usize) {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        if value != self.own {
+            self.gauge.add(value - self.own);
+            self.own = value;
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
 /// The counters of one side of a rule.
 #[derive(Debug)]
 pub(crate) struct SideMetrics {
     requests: [IntCounter; 5],
     seconds: Histogram,
+    events: IntCounter,
+    event_seconds: Histogram,
 }
 
 impl SideMetrics {
@@ -263,6 +365,22 @@ impl SideMetrics {
     pub(crate) fn answered(&self, status: http::StatusCode, seconds: f64) {
         self.requests[usize::from(status.as_u16() / 100).clamp(1, 5) - 1].inc();
         self.seconds.observe(seconds);
+    }
+
+    /// Counts an event that goes to this side.
+    pub(crate) fn event(&self) {
+        self.events.inc();
+    }
+
+    /// Notes how long it took.
+    pub(crate) fn event_took(&self, seconds: f64) {
+        self.event_seconds.observe(seconds);
+    }
+
+    /// How long events took, to be noted later.
+    #[must_use]
+    pub(crate) fn event_seconds(&self) -> Histogram {
+        self.event_seconds.clone()
     }
 
     /// Answers so far.

@@ -1,10 +1,6 @@
 //! The native side: an ordinary axum and socketioxide application, and the recorder that knows what it serves.
 //! Nothing here knows of the proxy; `runtime` runs an application apart from the threads that accept connections.
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the bridge that opens legs is not wired yet")
-)]
 pub(crate) mod events;
 pub mod express;
 pub(crate) mod http_runtime;
@@ -69,15 +65,6 @@ pub struct Endpoint {
     pub method: Method,
     /// The path in axum's spelling, such as `/api/driver/{id}`.
     pub path: String,
-}
-
-/// One event that a native application serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// The namespace, `/` for the default one.
-    pub namespace: String,
-    /// The name that clients send.
-    pub name: String,
 }
 
 impl<S: Clone + Send + Sync + 'static> NativeApp<S> {
@@ -188,12 +175,6 @@ impl<S> NativeApp<S> {
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
-    }
-
-    /// The events that it serves, in the order of registration.
-    #[must_use]
-    pub fn events(&self) -> &[Event] {
-        &[]
     }
 
     /// Whether `keeps_state_in_memory` was said.

@@ -3,6 +3,7 @@
 
 mod accept;
 mod body;
+mod channel;
 mod connection;
 mod dispatch;
 mod handover;
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
+use axum::Router;
 use rustls::ServerConfig;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, watch};
@@ -24,10 +26,12 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::admin;
+use crate::bridge::{Bridges, Surroundings};
 use crate::config;
 use crate::live::{Live, LoadError, Served, load};
 use crate::metrics::Metrics;
 use crate::native::App;
+use crate::native::events::EventService;
 use crate::native::runtime::NativeRuntime;
 use crate::server::accept::{Connection, Seat, Shared};
 use crate::server::tls::Certificates;
@@ -59,7 +63,6 @@ pub enum StartError {
 }
 
 /// A proxy whose sockets are open and whose table is loaded.
-#[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     admin: Option<TcpListener>,
@@ -67,7 +70,8 @@ pub struct Server {
     metrics: Arc<Metrics>,
     certificates: Arc<Certificates>,
     tls: Arc<ServerConfig>,
-    native: Option<(NativeRuntime, NativeThreads)>,
+    native: Option<(NativeRuntime, Router, NativeThreads)>,
+    events: Option<EventService>,
     stop: Stop,
 }
 
@@ -97,6 +101,14 @@ impl Stop {
     }
 }
 
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Server {
     /// Loads `routes`, builds the application that it names, and opens the sockets, inherited ones where there are any.
     ///
@@ -113,12 +125,14 @@ impl Server {
         };
         let served = Served::by(app.as_ref());
         let live = Live::start(loaded, served, Arc::clone(&metrics)).map_err(routes_error)?;
-        let native = app.map(|app| {
-            (
-                NativeRuntime::new(app.into_router(), runtime.handle().clone()),
-                runtime,
-            )
-        });
+        let (native, events) = match app {
+            None => (None, None),
+            Some(app) => {
+                let (router, events) = app.into_parts();
+                let native = NativeRuntime::new(router.clone(), runtime.handle().clone());
+                (Some((native, router, runtime)), events)
+            }
+        };
 
         let snapshot = live.load();
         let config = snapshot.table.config();
@@ -142,6 +156,7 @@ impl Server {
             certificates,
             tls,
             native,
+            events,
             stop,
         })
     }
@@ -189,6 +204,7 @@ impl Server {
             certificates,
             tls,
             native,
+            events,
             stop,
         } = self;
         let snapshot = live.load();
@@ -230,13 +246,26 @@ impl Server {
             })
         });
 
-        let (native, native_threads) = native.unzip();
+        let (native, router, native_threads) = match native {
+            None => (None, None, None),
+            Some((native, router, threads)) => (Some(native), Some(router), Some(threads)),
+        };
         let finishing = native.clone();
         let (seats, given): (Vec<_>, Vec<_>) = (0..parallelism()).map(|_| Seat::new()).unzip();
+        let surroundings = Surroundings {
+            live: Arc::clone(&live),
+            metrics: Arc::clone(&metrics),
+            native: events,
+            router,
+            stop: stop.drain.subscribe(),
+        };
+        let runtimes = start_event_threads(&stop).map_err(StartError::Threads)?;
+        let bridges = Bridges::new(surroundings, runtimes);
         let shared = Arc::new(Shared {
             live: Arc::clone(&live),
             metrics,
             native,
+            bridges: Arc::clone(&bridges),
             tls,
             stop: stop.drain.subscribe(),
             seats,
@@ -260,6 +289,7 @@ impl Server {
         );
         let ended = async {
             acceptors.recv().await;
+            bridges.finish().await;
             // A handler whose client is gone still has its work to do.
             if let Some(native) = &finishing {
                 native.finish().await;
@@ -341,6 +371,25 @@ fn start_acceptors(
             })?;
     }
     Ok(ended)
+}
+
+/// One thread for each core, apart from the accepting ones: a handler that hogs one stalls its own clients only.
+fn start_event_threads(stop: &Stop) -> io::Result<Vec<Handle>> {
+    (0..parallelism())
+        .map(|number| {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let handle = runtime.handle().clone();
+            let mut abort = stop.abort.subscribe();
+            thread::Builder::new()
+                .name(format!("events-{number}"))
+                .spawn(move || {
+                    runtime.block_on(async {
+                        let _ = abort.wait_for(|abort| *abort).await;
+                    });
+                })?;
+            Ok(handle)
+        })
+        .collect()
 }
 
 fn parallelism() -> usize {

@@ -9,6 +9,7 @@ pub(crate) mod headers;
 pub(crate) mod health;
 pub(crate) mod pool;
 pub(crate) mod process;
+pub(crate) mod websocket;
 
 use std::sync::Arc;
 

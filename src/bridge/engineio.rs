@@ -4,8 +4,6 @@
 //! The rules are those of the public protocol document, and where it is silent, what `engine.io` 6.5 of Node does; the
 //! bytes are Node's. HTTP's heads, CORS and session ids belong to the caller.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the bridge is not wired yet"))]
-
 mod codec;
 mod farewell;
 mod heartbeat;
@@ -19,13 +17,8 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
-#[expect(unused_imports, reason = "the bridge is not wired yet")]
-pub(crate) use self::request::{Query, Request, TransportName};
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "the bridge is not wired yet")
-)]
-pub(crate) use self::{request::Refused, session::Session};
+pub(crate) use self::request::{Query, Refused, Request, TransportName};
+pub(crate) use self::session::Session;
 
 /// An upgraded connection.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}

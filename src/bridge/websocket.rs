@@ -4,8 +4,6 @@
 //! An idle one holds no buffers, which is why this is not `tungstenite`: that keeps a read and a write buffer for each
 //! connection and answers pings itself. The frames are in `codec.rs`.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the legs are not wired yet"))]
-
 mod codec;
 
 use std::future::poll_fn;

@@ -36,9 +36,9 @@ impl Served {
             method: own.method.clone(),
             path: own.path.clone(),
         };
-        let event = |own: &crate::native::Event| Event {
-            namespace: own.namespace.clone(),
-            name: own.name.clone(),
+        let event = |own: &crate::native::events::Event| Event {
+            namespace: own.namespace.to_owned(),
+            name: own.name.to_owned(),
         };
         Self(app.map(|app| Known {
             endpoints: app.endpoints().iter().map(endpoint).collect(),

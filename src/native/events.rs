@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use http::{Method, Request, Uri, request};
+use http::{HeaderMap, Method, Request, Uri};
 use socketioxide::adapter::LocalAdapter;
 use socketioxide::handler::ConnectHandler;
 use socketioxide::service::SocketIoService;
@@ -215,14 +215,15 @@ pub(crate) struct AttachError(String);
 /// The request that opens a leg: the client's own, as a WebSocket handshake without session, with what handlers may ask
 /// for.
 pub(crate) fn leg_request(
-    handshake: &request::Parts,
+    uri: &Uri,
+    headers: &HeaderMap,
     client: ClientInfo,
     tickets: Arc<Tickets>,
 ) -> Request<()> {
     let mut request = Request::new(());
     *request.method_mut() = Method::GET;
-    *request.uri_mut() = leg_uri(&handshake.uri);
-    *request.headers_mut() = handshake.headers.clone();
+    *request.uri_mut() = leg_uri(uri);
+    *request.headers_mut() = headers.clone();
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(tickets);
     request

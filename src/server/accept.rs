@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::bridge::Bridges;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::native::runtime::NativeRuntime;
@@ -38,6 +39,7 @@ pub(super) struct Shared {
     pub(super) live: Arc<Live>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) native: Option<NativeRuntime>,
+    pub(super) bridges: Arc<Bridges>,
     pub(super) tls: Arc<ServerConfig>,
     /// True from the first signal on.
     pub(super) stop: watch::Receiver<bool>,

@@ -249,6 +249,8 @@ pub(super) enum Answer {
     Native(NativeBody),
     /// The proxy's own words.
     Own(Option<Bytes>),
+    /// The same without a length, as Node sends what it streams.
+    Chunked(Option<Bytes>),
 }
 
 /// A request of a client, from its head to the end of its answer.
@@ -298,7 +300,9 @@ impl Body for AnswerBody {
         let frame = match &mut self.answer {
             Answer::Node(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
             Answer::Native(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
-            Answer::Own(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Answer::Own(text) | Answer::Chunked(text) => {
+                Poll::Ready(text.take().map(|text| Ok(Frame::data(text))))
+            }
         };
         self.turn.set(matches!(frame, Poll::Ready(Some(Ok(_)))));
         frame
@@ -309,6 +313,8 @@ impl Body for AnswerBody {
             Answer::Node(body) => body.is_end_stream(),
             Answer::Native(body) => body.is_end_stream(),
             Answer::Own(text) => text.is_none(),
+            // hyper would say a length of zero.
+            Answer::Chunked(_) => false,
         }
     }
 
@@ -316,6 +322,7 @@ impl Body for AnswerBody {
         match &self.answer {
             Answer::Node(body) => body.size_hint(),
             Answer::Native(body) => body.size_hint(),
+            Answer::Chunked(_) => SizeHint::default(),
             Answer::Own(text) => {
                 SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64))
             }

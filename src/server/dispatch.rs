@@ -15,12 +15,13 @@ use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::config::{Rule, To};
+use crate::config::{Rule, SocketKind, SocketMode, To};
 use crate::live::{RuleState, Snapshot, format_sources};
 use crate::native::ClientInfo;
 use crate::native::runtime::{Call, CallError, NativeBody, NativeRuntime};
 use crate::routing::{Reason, RequestHead, Side};
 use crate::server::body::{Answer, AnswerBody, ClientBody, InFlight, KeptBody};
+use crate::server::channel::Channel;
 use crate::server::connection::Client;
 use crate::server::respond::Refusal;
 use crate::server::upgrade::{Upgrade, is_upgrade};
@@ -96,6 +97,19 @@ async fn answer(
         long_poll: matches!(route.reason, Reason::Socket(_)),
     };
     let (mut response, side) = match (route.side, route.rule, &client.acceptor.shared.native) {
+        _ if let Some((socket, kind)) = bridged(&snapshot, &route.reason) => {
+            let channel = Channel {
+                exchange: &exchange,
+                bridges: &client.acceptor.shared.bridges,
+                socket,
+                address,
+            };
+            let response = match kind {
+                SocketKind::SocketIo => channel.socket_io(parts, body).await,
+                SocketKind::WebSocket => channel.websocket(parts, body).await,
+            };
+            (response, Answerer::Node)
+        }
         // The native side serves no upgrades: a live channel is a `[socket]`.
         (Side::Native, Some((_, rule)), Some(native)) if !is_upgrade(&parts) => {
             exchange
@@ -124,6 +138,17 @@ async fn answer(
     Ok(response)
 }
 
+/// The socket that owns the path, if its messages are looked at, and if the proxy speaks its protocol.
+fn bridged(snapshot: &Snapshot, reason: &Reason<'_>) -> Option<(usize, SocketKind)> {
+    let Reason::Socket(id) = reason else {
+        return None;
+    };
+    let sockets = &snapshot.table.config().sockets;
+    let socket = sockets.iter().position(|socket| socket.id == *id)?;
+    let known = &sockets[socket];
+    (known.mode == SocketMode::Bridge).then_some((socket, known.kind))
+}
+
 /// Who answered, as `side_header` says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answerer {
@@ -144,9 +169,9 @@ impl Answerer {
 }
 
 /// One request with what it needs on its way.
-struct Exchange<'x> {
-    client: &'x Arc<Client>,
-    snapshot: &'x Arc<Snapshot>,
+pub(super) struct Exchange<'x> {
+    pub(super) client: &'x Arc<Client>,
+    pub(super) snapshot: &'x Arc<Snapshot>,
     state: &'x RuleState,
     host: &'x HeaderValue,
     /// Of a socket, whose polls hang by design.
@@ -278,17 +303,41 @@ impl Exchange<'_> {
 
     /// Node answers, or the proxy says why it did not.
     async fn node(&self, parts: Parts, body: RequestBody) -> Response<Answer> {
-        self.ask_node(parts, body).await.unwrap_or_else(|error| {
-            let metrics = &self.client.acceptor.shared.metrics;
-            debug!(rule = %self.state.id, error = format_sources(&error), "node gave no answer");
-            let refusal = Refusal::after(error);
-            match &refusal {
-                Refusal::Node(error) => metrics.node_errors.with_label_values(&[error.reason()]),
-                refusal => metrics.rejected.with_label_values(&[refusal.code()]),
-            }
-            .inc();
-            refusal.into_response()
-        })
+        let answer = self.ask_node(parts, body).await;
+        answer.unwrap_or_else(|error| self.no_answer(error))
+    }
+
+    /// Asks Node with the body of the client.
+    pub(super) async fn ask(
+        &self,
+        parts: Parts,
+        body: Option<ClientBody>,
+    ) -> Result<Response<Answer>, ForwardError> {
+        let expects = expects_continue(&parts.headers);
+        let body = body.map_or(RequestBody::Empty, |body| {
+            RequestBody::streamed(body, expects)
+        });
+        self.ask_node(parts, body).await
+    }
+
+    /// What the proxy says in Node's place.
+    pub(super) fn no_answer(&self, error: ForwardError) -> Response<Answer> {
+        let metrics = &self.client.acceptor.shared.metrics;
+        debug!(rule = %self.state.id, error = format_sources(&error), "node gave no answer");
+        let refusal = Refusal::after(error);
+        match &refusal {
+            Refusal::Node(error) => metrics.node_errors.with_label_values(&[error.reason()]),
+            refusal => metrics.rejected.with_label_values(&[refusal.code()]),
+        }
+        .inc();
+        refusal.into_response()
+    }
+
+    /// Makes the headers of the client those that Node gets.
+    pub(super) fn describe(&self, headers: &mut HeaderMap) {
+        headers.insert(HOST, self.host.clone());
+        let trusted = &self.snapshot.table.config().server.trusted_proxies;
+        self.client.hop.describe(headers, self.host, trusted);
     }
 
     async fn ask_node(
@@ -300,15 +349,10 @@ impl Exchange<'_> {
         let upgrade = Upgrade::of(&mut parts);
         let headers = &mut parts.headers;
         strip_hop_by_hop(headers);
-        headers.insert(HOST, self.host.clone());
         if parts.version == Version::HTTP_2 {
             join_cookies(headers);
         }
-        self.client.hop.describe(
-            headers,
-            self.host,
-            &self.snapshot.table.config().server.trusted_proxies,
-        );
+        self.describe(headers);
         if let Some(upgrade) = &upgrade {
             upgrade.ask(headers);
         }

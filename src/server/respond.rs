@@ -37,6 +37,12 @@ pub(super) enum Refusal {
     /// Native panicked, and the request must not be repeated.
     #[error("the native handler panicked")]
     NativePanic,
+    /// As many clients of a socket wait for Node as may.
+    #[error("too many clients wait for node")]
+    TooManyWaiting,
+    /// The proxy stops.
+    #[error("the proxy stops")]
+    Stopping,
     /// Native declined, but the body is gone, or Node is.
     #[error("the native handler declined and node cannot be asked")]
     Declined,
@@ -68,6 +74,8 @@ impl Refusal {
             Self::BadBody => (StatusCode::BAD_REQUEST, "bad-body"),
             Self::NativeTimeout => (StatusCode::GATEWAY_TIMEOUT, "native-timeout"),
             Self::NativePanic => (StatusCode::INTERNAL_SERVER_ERROR, "native-panic"),
+            Self::TooManyWaiting => (StatusCode::SERVICE_UNAVAILABLE, "node-away"),
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Self::Declined => (StatusCode::BAD_GATEWAY, "native-declined"),
             Self::Node(error) => match error {
                 ForwardError::Timeout => (StatusCode::GATEWAY_TIMEOUT, "node-timeout"),

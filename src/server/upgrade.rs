@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::header::{
     CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
 };
@@ -12,13 +10,13 @@ use http::request::Parts;
 use http::{Response, Version};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use sha1::{Digest, Sha1};
 use tracing::debug;
 
 use crate::bridge::tunnel::tunnel;
 use crate::server::connection::Client;
 use crate::upstream::forward::{ForwardError, NodeBody};
 use crate::upstream::headers::strip_hop_by_hop;
+use crate::upstream::websocket::accept_for;
 
 /// An HTTP/1.1 request that wants to switch protocols.
 pub(super) fn is_upgrade(parts: &Parts) -> bool {
@@ -125,13 +123,4 @@ impl Upgrade {
         };
         (asked && proven).then(|| granted.clone())
     }
-}
-
-/// `Sec-WebSocket-Accept` for a key.
-fn accept_for(key: &HeaderValue) -> String {
-    let digest = Sha1::new()
-        .chain_update(key.as_bytes())
-        .chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11")
-        .finalize();
-    STANDARD.encode(digest)
 }

@@ -14,7 +14,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("apps", &["native"]),
     ("routing", &["config"]),
     ("upstream", &["certificate", "config", "metrics"]),
-    ("bridge", &["routing", "upstream", "metrics", "native"]),
+    (
+        "bridge",
+        &["config", "live", "routing", "upstream", "metrics", "native"],
+    ),
     (
         "live",
         &[

@@ -37,7 +37,12 @@ impl Leg {
                 .body(())
                 .unwrap()
                 .into_parts();
-        let request = leg_request(&handshake, ClientInfo::at(ADDRESS), Arc::clone(&tickets));
+        let request = leg_request(
+            &handshake.uri,
+            &handshake.headers,
+            ClientInfo::at(ADDRESS),
+            Arc::clone(&tickets),
+        );
         let mut leg = Self::over(service, request, tickets, outcomes).await;
         assert!(leg.text().await.starts_with("0{\"sid\":"));
         assert_eq!(leg.text().await, "2");

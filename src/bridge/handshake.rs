@@ -1,0 +1,95 @@
+//! The request that began a client's connection: what rules may look at for as long as it is open, and what Node is told
+//! when a leg is opened for it.
+
+use std::net::IpAddr;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, TE, UPGRADE,
+};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Uri};
+
+use crate::routing::RequestHead;
+
+/// A client's first request.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    pub(crate) uri: Uri,
+    /// As Node gets them: without those of the connection, with those that describe the client. Kept once, for rules
+    /// too: an idle client shall not cost two maps.
+    pub(crate) headers: HeaderMap,
+    pub(crate) address: IpAddr,
+}
+
+impl Handshake {
+    /// What the table looks at.
+    pub(crate) fn head(&self) -> RequestHead<'_> {
+        RequestHead {
+            method: &Method::GET,
+            uri: &self.uri,
+            headers: &self.headers,
+            address: self.address,
+        }
+    }
+
+    /// The request that opens a WebSocket to an Engine.IO server: the client's query with the transport of the leg, and
+    /// without what belongs to one request of the client.
+    pub(crate) fn engine_request(&self) -> Request<()> {
+        let pairs = self.uri.query().unwrap_or_default().split('&');
+        let mut query = String::from("EIO=4&transport=websocket");
+        for pair in pairs.filter(|pair| !pair.is_empty()) {
+            let name = pair.split('=').next().unwrap_or_default();
+            if !matches!(name, "EIO" | "transport" | "sid" | "t" | "j" | "b64") {
+                query.push('&');
+                query.push_str(pair);
+            }
+        }
+        let target = format!("{}?{query}", self.uri.path());
+        self.request(PathAndQuery::try_from(target).map_or_else(|_| self.uri.clone(), Uri::from))
+    }
+
+    /// The request that opens the WebSocket that the client asked for.
+    pub(crate) fn websocket_request(&self) -> Request<()> {
+        self.request(self.uri.clone())
+    }
+
+    fn request(&self, uri: Uri) -> Request<()> {
+        let mut request = Request::new(());
+        *request.uri_mut() = uri;
+        *request.headers_mut() = self.headers.clone();
+        for name in [
+            CONNECTION,
+            CONTENT_LENGTH,
+            CONTENT_TYPE,
+            EXPECT,
+            SEC_WEBSOCKET_KEY,
+            SEC_WEBSOCKET_VERSION,
+            TE,
+            UPGRADE,
+        ] {
+            request.headers_mut().remove(name);
+        }
+        request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leg_gets_the_query_of_the_client() {
+        let handshake = Handshake {
+            uri: "/socket.io/?EIO=4&transport=polling&t=abc&token=a%20b&x"
+                .parse()
+                .expect("a target"),
+            headers: HeaderMap::new(),
+            address: [127, 0, 0, 1].into(),
+        };
+        assert_eq!(
+            handshake.engine_request().uri(),
+            "/socket.io/?EIO=4&transport=websocket&token=a%20b&x"
+        );
+    }
+}

@@ -1,0 +1,134 @@
+//! The client's end of an Engine.IO 4 connection over a WebSocket: what the bridge holds to Node, and to native in the
+//! same process. Answers heartbeats; everything else is the bridge's.
+
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use prometheus::IntGauge;
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::bridge::engineio::{Limits, Message};
+use crate::bridge::websocket::{self, Role, WebSocket};
+use crate::metrics::Counted;
+
+/// Largest message that a leg accepts. A server bounds what clients send, never what it sends.
+const MOST: usize = 256 * 1024 * 1024;
+
+/// The far end's handshake packet.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Handshake {
+    sid: String,
+    ping_interval: u64,
+    ping_timeout: u64,
+    max_payload: Option<usize>,
+}
+
+/// Why a leg ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LegEnd {
+    /// The far end closed it in order.
+    Closed,
+    /// It broke off.
+    Lost,
+}
+
+/// One leg.
+pub(crate) struct Leg<S> {
+    socket: WebSocket<S>,
+    _open: Counted,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
+    /// Waits for the far end's handshake packet.
+    ///
+    /// # Errors
+    /// Where none comes, or one that says something else.
+    pub(crate) async fn open(stream: S, legs: IntGauge) -> Result<(Self, String, Limits), LegEnd> {
+        let mut socket = WebSocket::new(stream, Role::Client, MOST);
+        let first = socket.next().await.ok_or(LegEnd::Lost)?;
+        let Ok(websocket::Message::Text(text)) = first else {
+            return Err(LegEnd::Lost);
+        };
+        let handshake = text.strip_prefix(b"0").ok_or(LegEnd::Lost)?;
+        let handshake: Handshake = serde_json::from_slice(handshake).map_err(|_| LegEnd::Lost)?;
+        let limits = Limits {
+            ping_interval: Duration::from_millis(handshake.ping_interval),
+            ping_timeout: Duration::from_millis(handshake.ping_timeout),
+            // Servers before 4.1 do not say it; theirs was the same.
+            max_payload: handshake.max_payload.unwrap_or(1_000_000),
+        };
+        let leg = Self {
+            socket,
+            _open: Counted::new(legs),
+        };
+        Ok((leg, handshake.sid, limits))
+    }
+
+    /// The next message, or why there will be none. Writes what is queued; cancel safe.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, LegEnd>> {
+        self.poll_flush(context);
+        loop {
+            let message = ready!(self.socket.poll_next(context));
+            let message = match message {
+                Some(Ok(message)) => message,
+                Some(Err(_)) | None => return Poll::Ready(Err(LegEnd::Lost)),
+            };
+            match message {
+                websocket::Message::Text(text) => match text.first() {
+                    Some(b'4') => return Poll::Ready(Ok(Message::Text(text.slice(1..)))),
+                    Some(b'2') => {
+                        let mut pong = text.to_vec();
+                        pong[0] = b'3';
+                        self.socket.queue(&websocket::Message::Text(pong.into()));
+                        self.poll_flush(context);
+                    }
+                    Some(b'1') => return Poll::Ready(Err(LegEnd::Closed)),
+                    _ => {}
+                },
+                websocket::Message::Binary(bytes) => {
+                    return Poll::Ready(Ok(Message::Binary(bytes)));
+                }
+                websocket::Message::Ping(bytes) => {
+                    self.socket.queue(&websocket::Message::Pong(bytes));
+                    self.poll_flush(context);
+                }
+                websocket::Message::Pong(_) => {}
+                websocket::Message::Close(_) => return Poll::Ready(Err(LegEnd::Closed)),
+            }
+        }
+    }
+
+    /// Writes what can be written without waiting; the rest goes with the next call. An error shows when reading.
+    pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) {
+        let _ = self.socket.poll_flush(context);
+    }
+
+    /// Queues a message; `next` writes it.
+    pub(crate) fn send(&mut self, message: &Message) {
+        match message {
+            Message::Text(text) => {
+                self.socket.queue_prefixed("4", text);
+            }
+            Message::Binary(bytes) => {
+                self.socket
+                    .queue(&websocket::Message::Binary(bytes.clone()));
+            }
+        }
+    }
+
+    /// Bytes that the far end has not taken.
+    pub(crate) fn queued(&self) -> usize {
+        self.socket.queued()
+    }
+
+    /// Ends it in order, as a client does that leaves.
+    pub(crate) async fn close(mut self) {
+        self.socket
+            .queue(&websocket::Message::Text(Bytes::from_static(b"1")));
+        self.socket.queue(&websocket::Message::Close(None));
+        self.socket.shutdown().await;
+    }
+}

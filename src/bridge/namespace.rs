@@ -1,0 +1,119 @@
+//! One namespace of a client, and how far each side has joined it.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::bridge::held::Order;
+use crate::bridge::unit::Unit;
+
+/// How far a side has joined a namespace.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// It was not asked.
+    #[default]
+    Absent,
+    /// CONNECT is on its way, and the client waits for the answer.
+    Asked,
+    /// CONNECT is on its way, and the client has had its answer: this one is swallowed.
+    Replayed,
+    Joined,
+    Refused,
+}
+
+/// A namespace that the client has asked for.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    pub(crate) name: String,
+    /// What the client sent with CONNECT, to be sent again where a leg comes later.
+    pub(crate) auth: String,
+    pub(crate) node: Part,
+    pub(crate) native: Part,
+    /// The client has its answer to CONNECT.
+    pub(crate) answered: bool,
+    /// Native is yet to hear of this client for the first time, right after its CONNECT.
+    pub(crate) is_new: bool,
+    /// Events that wait for the answer to a CONNECT that the client does not see.
+    pub(crate) for_node: VecDeque<Unit>,
+    pub(crate) for_native: VecDeque<Order>,
+    /// Of connection-state recovery, where Node has it on.
+    pub(crate) recovery: Option<Box<Recovery>>,
+}
+
+/// What a client must show to get its session back.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    pub(crate) pid: String,
+    /// The last one that Node sent.
+    pub(crate) offset: Option<String>,
+}
+
+/// Node's answer to CONNECT.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Joined {
+    #[serde(default)]
+    pub(crate) sid: String,
+    pub(crate) pid: Option<String>,
+}
+
+impl Namespace {
+    pub(crate) fn new(name: &str, auth: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            auth: auth.to_owned(),
+            node: Part::Absent,
+            native: Part::Absent,
+            answered: false,
+            is_new: true,
+            for_node: VecDeque::new(),
+            for_native: VecDeque::new(),
+            recovery: None,
+        }
+    }
+
+    /// Bytes of what waits for either side.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        let node = self.for_node.iter().map(Unit::size);
+        let native = self.for_native.iter().map(|order| order.unit.size());
+        node.chain(native).sum()
+    }
+
+    /// The payload of a CONNECT that asks Node for the same session as before, as socket.io-client does it.
+    pub(crate) fn auth_again(&self) -> String {
+        let Some(recovery) = &self.recovery else {
+            return self.auth.clone();
+        };
+        let mut auth: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&self.auth).unwrap_or_default();
+        auth.insert("pid".to_owned(), recovery.pid.clone().into());
+        if let Some(offset) = &recovery.offset {
+            auth.insert("offset".to_owned(), offset.clone().into());
+        }
+        serde_json::Value::Object(auth).to_string()
+    }
+}
+
+/// The last argument of an event, if it is a text: where Node keeps the offset of recovery, and where the JavaScript
+/// client looks for it in every event, native ones included.
+pub(crate) fn last_text(arguments: &str) -> Option<String> {
+    let list: Vec<serde_json::Value> = serde_json::from_str(&format!("[{arguments}")).ok()?;
+    match list.into_iter().next_back()? {
+        serde_json::Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The packet of an event with one more argument.
+pub(crate) fn with_last_argument(text: &Bytes, argument: &str) -> Bytes {
+    let argument = serde_json::Value::from(argument).to_string();
+    let list = text.trim_ascii_end();
+    let list = list.strip_suffix(b"]").unwrap_or(list);
+    let mut longer = Vec::with_capacity(text.len() + argument.len() + 1);
+    longer.extend_from_slice(list);
+    // The name stands before it.
+    longer.push(b',');
+    longer.extend_from_slice(argument.as_bytes());
+    longer.push(b']');
+    longer.into()
+}

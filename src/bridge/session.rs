@@ -1,0 +1,400 @@
+//! The bridge of one Socket.IO client: takes each packet of the client to the side that the table says, and each packet
+//! of both sides to the client. Packets pass as they came; only heads, names and, where a rule asks, arguments are read.
+
+mod client;
+mod from_native;
+mod from_node;
+mod legs;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::debug;
+
+use crate::bridge::asked::Asked;
+use crate::bridge::engineio::{Closed, Message, Session};
+use crate::bridge::handshake::Handshake;
+use crate::bridge::held::Holding;
+use crate::bridge::leg::LegEnd;
+use crate::bridge::namespace::Namespace;
+use crate::bridge::native::NativeLeg;
+use crate::bridge::node::{NoLeg, NodeHello, NodeLeg};
+use crate::bridge::replays::{Greetings, Replays, Turn};
+use crate::bridge::unit::{Assembly, Unit};
+use crate::bridge::{Registration, Surroundings, Waiting};
+use crate::config::{self, Flips};
+use crate::live::Snapshot;
+use crate::metrics::Share;
+use crate::native::events::ticket::Outcome;
+
+/// Bytes that a client or Node has not taken yet, from which on whoever sends to it waits.
+const HIGH: usize = 64 * 1024;
+
+/// How long the attachments of a packet may take.
+const ASSEMBLY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Between two tries to reach a lost Node.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(1);
+
+/// How it went to reach Node again.
+type Reached = Result<(NodeHello, Turn), NoLeg>;
+
+/// Namespaces of one client; one more ends it.
+const MOST_NAMESPACES: usize = 1_000;
+
+/// Where Node stands for this client.
+enum NodeSide {
+    /// Not needed so far.
+    Absent,
+    Open(Box<NodeLeg>),
+    Opening(AbortOnDropHandle<Reached>),
+    /// Away; the next try comes then.
+    Waiting(Instant),
+}
+
+/// Why a bridge ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The client left.
+    Client,
+    /// In order, as Node or a broken packet wants it.
+    Close,
+    /// As if the network broke, so that the client comes back.
+    Drop,
+    /// The proxy stops.
+    GoAway,
+}
+
+/// The bridge of one client.
+pub(crate) struct Bridge {
+    surroundings: Arc<Surroundings>,
+    socket: String,
+    handshake: Arc<Handshake>,
+    session: Session,
+    /// With `flips = "connection"`, the table that the connection began with.
+    pinned: Option<Arc<Snapshot>>,
+    namespaces: Vec<Namespace>,
+    node: NodeSide,
+    /// Since when Node is away, for clients that wait for it.
+    away_since: Option<Instant>,
+    retry_delay: Duration,
+    replays: Arc<Replays>,
+    /// Held while Node is asked again for what the client had before.
+    turn: Option<Turn>,
+    /// Greetings of replays that reached this client's leg, and were swallowed.
+    greetings: Greetings,
+    native: Option<Box<NativeLeg>>,
+    from_client: Assembly,
+    from_node: Assembly,
+    from_native: Assembly,
+    assembling_since: Option<Instant>,
+    holding: Holding,
+    outcomes: mpsc::UnboundedReceiver<(u64, Outcome)>,
+    node_first: bool,
+    generation: watch::Receiver<u64>,
+    /// The last packet that Node got, to tell why it closed.
+    last_to_node: Option<Unit>,
+    asked: Asked,
+    queued: Queued,
+    /// The client was admitted although Node is away.
+    waiting: Option<Waiting>,
+}
+
+/// What waits for each end, as the metrics know it.
+struct Queued {
+    client: Share,
+    node: Share,
+    native: Share,
+}
+
+/// One thing that happened.
+enum Step {
+    Client(Result<Message, Closed>),
+    Node(Result<Message, LegEnd>),
+    Opened(Box<Reached>),
+    Native(Result<Message, LegEnd>),
+    Outcome(u64, Outcome),
+    Table,
+    Deadline,
+    Stop,
+}
+
+impl Bridge {
+    /// The bridge of a client that has its session; `socket` is where its socket stands in the table of `snapshot`.
+    pub(crate) fn new(
+        surroundings: Arc<Surroundings>,
+        handshake: Handshake,
+        session: Session,
+        leg: Option<NodeLeg>,
+        snapshot: Arc<Snapshot>,
+        socket: usize,
+        replays: Arc<Replays>,
+        waiting: Option<Waiting>,
+    ) -> Self {
+        let share = |side| Share::new(surroundings.metrics.queued.with_label_values(&[side]));
+        let queued = Queued {
+            client: share("client"),
+            node: share("node"),
+            native: share("native"),
+        };
+        let settings = &snapshot.table.config().sockets[socket];
+        let (id, flips) = (settings.id.clone(), settings.flips);
+        let (sender, outcomes) = mpsc::unbounded_channel();
+        Self {
+            generation: surroundings.live.generation(),
+            surroundings,
+            socket: id,
+            handshake: Arc::new(handshake),
+            session,
+            pinned: (flips == Flips::Connection).then_some(snapshot),
+            namespaces: Vec::new(),
+            node: leg.map_or(NodeSide::Absent, |leg| NodeSide::Open(Box::new(leg))),
+            away_since: None,
+            retry_delay: FIRST_RETRY,
+            greetings: Greetings::since(&replays),
+            replays,
+            turn: None,
+            native: None,
+            from_client: Assembly::default(),
+            from_node: Assembly::default(),
+            from_native: Assembly::default(),
+            assembling_since: None,
+            holding: Holding::new(sender),
+            outcomes,
+            node_first: false,
+            last_to_node: None,
+            asked: Asked::default(),
+            queued,
+            waiting,
+        }
+    }
+
+    /// Serves the client until one end leaves.
+    pub(crate) async fn run(mut self, registration: Registration) {
+        let end = loop {
+            let step = self.step().await;
+            if let Err(end) = self.take(step).await {
+                break end;
+            }
+        };
+        // Whoever asks for it from now on is told by Node that it does not exist.
+        drop(registration);
+        debug!(socket = %self.socket, ?end, "a bridge ends");
+        let Self {
+            session,
+            node,
+            native,
+            ..
+        } = self;
+        match node {
+            NodeSide::Open(leg) => leg.close().await,
+            NodeSide::Absent | NodeSide::Opening(_) | NodeSide::Waiting(_) => {}
+        }
+        if let Some(leg) = native {
+            leg.close().await;
+        }
+        match end {
+            End::Client | End::Close => session.close().await,
+            End::GoAway => session.go_away().await,
+            End::Drop => session.discard(),
+        }
+    }
+
+    /// Waits for the next thing to happen. Everything that is queued is written meanwhile.
+    async fn step(&mut self) -> Step {
+        let deadline = self.deadline();
+        self.count_queued();
+        self.node_first = !self.node_first;
+        let Self {
+            session,
+            node,
+            native,
+            holding,
+            outcomes,
+            generation,
+            surroundings,
+            node_first,
+            ..
+        } = self;
+        let mut ends = Ends {
+            session,
+            node,
+            native,
+            full: holding.is_full(),
+        };
+        let mut stop = surroundings.stop.clone();
+        tokio::select! {
+            biased;
+            Some((id, outcome)) = outcomes.recv() => Step::Outcome(id, outcome),
+            step = poll_fn(|context| ends.poll(context, *node_first)) => step,
+            Ok(()) = generation.changed() => Step::Table,
+            () = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            } => Step::Deadline,
+            Ok(_) = stop.wait_for(|stop| *stop) => Step::Stop,
+        }
+    }
+
+    fn count_queued(&mut self) {
+        self.queued.client.set(self.session.queued());
+        let node = match &self.node {
+            NodeSide::Open(leg) => leg.queued(),
+            _ => 0,
+        };
+        let waiting = self.namespaces.iter().map(Namespace::waiting_bytes);
+        self.queued.node.set(node + waiting.sum::<usize>());
+        let native = self.native.as_ref().map_or(0, |leg| leg.queued());
+        self.queued.native.set(native);
+    }
+
+    /// The next moment at which something is due without anybody saying so.
+    fn deadline(&self) -> Option<Instant> {
+        let retry = match &self.node {
+            NodeSide::Waiting(until) => Some(*until),
+            _ => None,
+        };
+        let assembled = self.assembling_since.map(|since| since + ASSEMBLY_TIMEOUT);
+        let given_up = self.away_since.map(|since| since + self.resume_timeout());
+        let turn = self.turn.as_ref().map(|turn| turn.until);
+        let dues = [self.holding.deadline(), retry, assembled, given_up, turn];
+        dues.into_iter().flatten().min()
+    }
+
+    async fn take(&mut self, step: Step) -> Result<(), End> {
+        match step {
+            Step::Client(Ok(message)) => self.hear_client(message).await,
+            Step::Client(Err(closed)) => {
+                debug!(socket = %self.socket, ?closed, "a client left");
+                Err(End::Client)
+            }
+            Step::Node(Ok(message)) => self.hear_node(message).await,
+            Step::Node(Err(end)) => self.lose_node(end),
+            Step::Opened(opened) => self.attach_node(*opened),
+            Step::Native(Ok(message)) => self.hear_native(message),
+            Step::Native(Err(_)) => self.lose_native(),
+            Step::Outcome(id, outcome) => self.settle(id, outcome),
+            Step::Table => self.follow_table().await,
+            Step::Deadline => self.overdue(),
+            Step::Stop => Err(End::GoAway),
+        }
+    }
+
+    // What it looks up.
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        match &self.pinned {
+            Some(snapshot) => Arc::clone(snapshot),
+            None => self.surroundings.live.load(),
+        }
+    }
+
+    /// Where the socket stands in a table. A reload may have moved it, or removed it.
+    fn socket_of(&self, snapshot: &Snapshot) -> Option<usize> {
+        let sockets = &snapshot.table.config().sockets;
+        sockets.iter().position(|socket| socket.id == self.socket)
+    }
+
+    fn needs_node(&self, snapshot: &Snapshot, namespace: &str) -> bool {
+        self.socket_of(snapshot)
+            .is_none_or(|socket| snapshot.table.needs_node(socket, namespace))
+    }
+
+    fn uses_native(&self, snapshot: &Snapshot, namespace: &str) -> bool {
+        self.surroundings.native.is_some()
+            && self
+                .socket_of(snapshot)
+                .is_some_and(|socket| snapshot.table.uses_native(socket, namespace))
+    }
+
+    /// Whether no rule needs Node in this namespace any more.
+    fn is_node_gone(&self, index: usize) -> bool {
+        !self.needs_node(&self.snapshot(), &self.namespaces[index].name)
+    }
+
+    /// A key of the socket, while the table has it.
+    fn setting<T>(&self, read: impl FnOnce(&config::Socket) -> T) -> Option<T> {
+        let snapshot = self.snapshot();
+        let socket = self.socket_of(&snapshot)?;
+        Some(read(&snapshot.table.config().sockets[socket]))
+    }
+
+    fn resume_timeout(&self) -> Duration {
+        self.setting(|socket| socket.resume_timeout)
+            .unwrap_or_default()
+    }
+
+    /// Bytes that may wait for this client, or from it.
+    fn queue_limit(&self) -> usize {
+        self.setting(|socket| socket.queue).unwrap_or(HIGH)
+    }
+
+    fn count_refused(&self, reason: &str) {
+        let refused = &self.surroundings.metrics.refused_packets;
+        refused.with_label_values(&[&self.socket, reason]).inc();
+    }
+
+    fn position(&self, namespace: &str) -> Option<usize> {
+        let mut known = self.namespaces.iter();
+        known.position(|known| known.name == namespace)
+    }
+}
+
+/// The client and its legs. One that does not take what it gets makes those wait that send to it, which is looked at
+/// each time that bytes have moved.
+struct Ends<'b> {
+    session: &'b mut Session,
+    node: &'b mut NodeSide,
+    native: &'b mut Option<Box<NativeLeg>>,
+    /// Native has as much to do for this client as it may have.
+    full: bool,
+}
+
+impl Ends<'_> {
+    /// `node_first` alternates, so that an end that never pauses does not silence the other.
+    fn poll(&mut self, context: &mut Context<'_>, node_first: bool) -> Poll<Step> {
+        let mut congested = self.full;
+        if let NodeSide::Open(leg) = self.node {
+            leg.poll_flush(context);
+            congested |= leg.queued() > HIGH;
+        }
+        if let Some(leg) = self.native {
+            leg.poll_flush(context);
+            congested |= leg.queued() > HIGH;
+        }
+        self.session.hold(congested);
+        if node_first && let Poll::Ready(step) = self.poll_legs(context) {
+            return Poll::Ready(step);
+        }
+        if let Poll::Ready(message) = self.session.poll_next(context) {
+            return Poll::Ready(Step::Client(message));
+        }
+        self.poll_legs(context)
+    }
+
+    fn poll_legs(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        let step = match self.node {
+            NodeSide::Open(leg) if self.session.queued() < HIGH => {
+                leg.poll_next(context).map(Step::Node)
+            }
+            NodeSide::Opening(task) => Pin::new(task).poll(context).map(|reached| match reached {
+                Ok(reached) => Step::Opened(Box::new(reached)),
+                Err(_) => Step::Node(Err(LegEnd::Lost)),
+            }),
+            NodeSide::Open(_) | NodeSide::Absent | NodeSide::Waiting(_) => Poll::Pending,
+        };
+        match self.native {
+            Some(leg) if step.is_pending() => leg.poll_next(context).map(Step::Native),
+            _ => step,
+        }
+    }
+}

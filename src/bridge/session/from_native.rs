@@ -1,0 +1,187 @@
+//! What native says, and how its handlers ended.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::{Bridge, End, NodeSide};
+use crate::bridge::engineio::Message;
+use crate::bridge::namespace::{Namespace, Part, with_last_argument};
+use crate::bridge::native;
+use crate::bridge::packet::{Kind, Malformed, bare, with_payload};
+use crate::bridge::unit::{Assembly, Unit};
+use crate::native::events::ticket::{Attached, Outcome};
+
+impl Bridge {
+    pub(super) fn hear_native(&mut self, message: Message) -> Result<(), End> {
+        let unit = match self.from_native.push(message) {
+            Ok(None) => return Ok(()),
+            Ok(Some(unit)) => unit,
+            Err(Malformed) => return self.lose_native(),
+        };
+        let Some(index) = self.position(unit.packet.namespace()) else {
+            return Ok(());
+        };
+        match unit.packet.kind {
+            Kind::Connect => {
+                let namespace = &mut self.namespaces[index];
+                namespace.native = Part::Joined;
+                if !namespace.answered {
+                    namespace.answered = true;
+                    self.session.send(Message::Text(unit.packet.text.clone()));
+                }
+                let namespace = &mut self.namespaces[index];
+                for order in std::mem::take(&mut namespace.for_native) {
+                    self.tell_native(order);
+                }
+                Ok(())
+            }
+            Kind::ConnectError => {
+                self.namespaces[index].native = Part::Refused;
+                let waiting = std::mem::take(&mut self.namespaces[index].for_native);
+                if !self.namespaces[index].answered && self.is_node_gone(index) {
+                    self.namespaces.swap_remove(index);
+                    self.session.send(Message::Text(unit.packet.text));
+                    return Ok(());
+                }
+                for order in waiting {
+                    let rule = Arc::clone(&order.rule);
+                    self.tell_node(index, order.forget(), &rule)?;
+                }
+                Ok(())
+            }
+            Kind::Disconnect => {
+                let namespace = self.namespaces.swap_remove(index);
+                if let (NodeSide::Open(leg), Part::Joined) = (&mut self.node, namespace.node) {
+                    leg.send(&Message::Text(unit.packet.text.clone()));
+                }
+                self.session.send(Message::Text(unit.packet.text));
+                Ok(())
+            }
+            Kind::Event => self.pass_native_event(index, unit),
+            Kind::Ack => {
+                unit.messages()
+                    .for_each(|message| self.session.send(message));
+                self.check_client()
+            }
+        }
+    }
+
+    pub(super) fn pass_native_event(&mut self, index: usize, unit: Unit) -> Result<(), End> {
+        let namespace = &self.namespaces[index];
+        if namespace.node == Part::Joined && self.is_once(&unit) && !self.is_node_gone(index) {
+            return Ok(());
+        }
+        let mut text = unit.packet.with_native_id();
+        let recovery = self.namespaces[index].recovery.as_ref();
+        if let Some(offset) = recovery.and_then(|recovery| recovery.offset.as_deref()) {
+            text = with_last_argument(&text, offset);
+        }
+        unit.messages_with(text)
+            .for_each(|message| self.session.send(message));
+        self.check_client()
+    }
+
+    /// Native is never paused, since socketioxide would drop what does not fit; a client that does not keep up is closed.
+    pub(super) fn check_client(&mut self) -> Result<(), End> {
+        if self.session.queued() <= self.queue_limit() {
+            return Ok(());
+        }
+        self.count_refused("slow-client");
+        Err(End::Drop)
+    }
+
+    pub(super) async fn join_native(&mut self, index: usize, node_id: Option<String>) {
+        let Some(service) = &self.surroundings.native else {
+            return;
+        };
+        let namespace = &mut self.namespaces[index];
+        let replayed = namespace.answered && !std::mem::take(&mut namespace.is_new);
+        let attached = Attached { node_id, replayed };
+        self.holding.tickets.attach(&namespace.name, attached);
+        if self.native.is_none() {
+            // Boxed, so that an idle client keeps no room for it.
+            let leg = Box::pin(native::open(
+                service,
+                &self.handshake,
+                &self.holding.tickets,
+                self.surroundings
+                    .metrics
+                    .legs
+                    .with_label_values(&["native"]),
+            ));
+            match leg.await {
+                Ok(leg) => self.native = Some(Box::new(leg)),
+                Err(error) => {
+                    warn!(socket = %self.socket, ?error, "no native leg");
+                    self.namespaces[index].native = Part::Refused;
+                    return;
+                }
+            }
+        }
+        let namespace = &mut self.namespaces[index];
+        namespace.native = Part::Asked;
+        let text = with_payload(b'0', &namespace.name, &namespace.auth);
+        if let Some(leg) = &mut self.native {
+            leg.send(&Message::Text(text));
+        }
+    }
+
+    pub(super) fn leave_native(&mut self, namespace: &Namespace) {
+        if let (Some(leg), Part::Joined | Part::Asked) = (&mut self.native, namespace.native) {
+            leg.send(&Message::Text(bare(b'1', &namespace.name)));
+        }
+    }
+
+    /// socketioxide ended the leg, which it does on what it takes for a broken packet.
+    pub(super) fn lose_native(&mut self) -> Result<(), End> {
+        warn!(socket = %self.socket, "a native leg ended");
+        self.native = None;
+        self.from_native = Assembly::default();
+        for id in self.holding.tickets.take_unclaimed() {
+            self.settle(id, Outcome::Declined)?;
+        }
+        for index in 0..self.namespaces.len() {
+            self.namespaces[index].native = Part::Refused;
+            for order in std::mem::take(&mut self.namespaces[index].for_native) {
+                let rule = Arc::clone(&order.rule);
+                self.tell_node(index, order.forget(), &rule)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A handler has ended.
+    pub(super) fn settle(&mut self, id: u64, outcome: Outcome) -> Result<(), End> {
+        let Some(held) = self.holding.release(id) else {
+            return Ok(());
+        };
+        match outcome {
+            Outcome::Done => {
+                held.judge(false);
+                Ok(())
+            }
+            Outcome::Panicked => {
+                held.order.rule.metrics.unanswered("panic");
+                held.judge(true);
+                Ok(())
+            }
+            Outcome::Declined => {
+                let rule = Arc::clone(&held.order.rule);
+                let node_may_answer = held.order.node_may_answer;
+                let unit = held.order.forget();
+                let index = self.position(unit.packet.namespace());
+                match index.filter(|_| node_may_answer) {
+                    Some(index) => {
+                        rule.metrics.fell_back("decline");
+                        self.tell_node(index, unit, &rule)
+                    }
+                    None => {
+                        rule.metrics.unanswered("decline");
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What Node says.
+
+use super::{Bridge, End, NodeSide};
+use crate::bridge::engineio::Message;
+use crate::bridge::leg::LegEnd;
+use crate::bridge::namespace::{Joined, Part, Recovery, last_text};
+use crate::bridge::packet::{Kind, Malformed, bare};
+use crate::bridge::unit::Unit;
+use crate::routing::LazyArgument;
+
+impl Bridge {
+    pub(super) async fn hear_node(&mut self, message: Message) -> Result<(), End> {
+        let unit = match self.from_node.push(message) {
+            Ok(None) => return Ok(()),
+            Ok(Some(unit)) => unit,
+            Err(Malformed) => return self.lose_node(LegEnd::Lost),
+        };
+        let Some(index) = self.position(unit.packet.namespace()) else {
+            // Of a namespace that the client has left meanwhile.
+            return Ok(());
+        };
+        match unit.packet.kind {
+            Kind::Connect => self.node_joined(index, unit).await,
+            Kind::ConnectError => {
+                let namespace = self.namespaces.swap_remove(index);
+                let text = match namespace.node {
+                    Part::Replayed => bare(b'1', &namespace.name),
+                    _ => unit.packet.text.clone(),
+                };
+                self.leave_native(&namespace);
+                self.session.send(Message::Text(text));
+                Ok(())
+            }
+            Kind::Disconnect => {
+                let namespace = self.namespaces.swap_remove(index);
+                self.leave_native(&namespace);
+                self.session.send(Message::Text(unit.packet.text));
+                Ok(())
+            }
+            Kind::Event => {
+                let namespace = &mut self.namespaces[index];
+                if let Some(recovery) = &mut namespace.recovery
+                    && let Some(offset) = last_text(unit.packet.arguments())
+                {
+                    recovery.offset = Some(offset);
+                }
+                if self.is_repeated_greeting(&unit) {
+                    return Ok(());
+                }
+                unit.messages()
+                    .for_each(|message| self.session.send(message));
+                Ok(())
+            }
+            Kind::Ack => {
+                if let Some(id) = unit.packet.id() {
+                    self.asked.answered(id);
+                }
+                unit.messages()
+                    .for_each(|message| self.session.send(message));
+                Ok(())
+            }
+        }
+    }
+
+    /// Node has answered CONNECT.
+    pub(super) async fn node_joined(&mut self, index: usize, unit: Unit) -> Result<(), End> {
+        let joined: Joined = serde_json::from_str(unit.packet.payload()).unwrap_or_default();
+        let namespace = &mut self.namespaces[index];
+        let swallowed = namespace.node == Part::Replayed;
+        namespace.node = Part::Joined;
+        namespace.recovery = joined.pid.map(|pid| {
+            let offset = namespace
+                .recovery
+                .take()
+                .and_then(|recovery| recovery.offset);
+            Box::new(Recovery { pid, offset })
+        });
+        if !swallowed {
+            namespace.answered = true;
+            self.session.send(Message::Text(unit.packet.text.clone()));
+        }
+        let waiting = std::mem::take(&mut namespace.for_node);
+        if let NodeSide::Open(leg) = &mut self.node {
+            for unit in waiting {
+                unit.messages().for_each(|message| leg.send(&message));
+            }
+        }
+        if self
+            .namespaces
+            .iter()
+            .all(|namespace| namespace.node != Part::Replayed)
+        {
+            self.turn = None;
+        }
+        let snapshot = self.snapshot();
+        let name = self.namespaces[index].name.clone();
+        if self.namespaces[index].native == Part::Absent && self.uses_native(&snapshot, &name) {
+            let node_id = (!joined.sid.is_empty()).then_some(joined.sid);
+            self.join_native(index, node_id).await;
+        }
+        Ok(())
+    }
+
+    /// Whether Node greets because a leg was attached again, of which the clients know nothing.
+    pub(super) fn is_repeated_greeting(&mut self, unit: &Unit) -> bool {
+        self.is_once(unit) && self.greetings.swallow(&self.replays)
+    }
+
+    pub(super) fn is_once(&self, unit: &Unit) -> bool {
+        let snapshot = self.snapshot();
+        let Some(socket) = self.socket_of(&snapshot) else {
+            return false;
+        };
+        let Some(name) = unit.packet.name() else {
+            return false;
+        };
+        let argument = LazyArgument::of_event(unit.packet.payload().as_bytes());
+        snapshot
+            .table
+            .once(socket, unit.packet.namespace(), &name, &argument)
+    }
+}
