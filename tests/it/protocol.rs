@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::support::PATIENCE;
-use crate::support::sockets::{Sockets, TUNNEL};
+use crate::support::sockets::{BRIDGE, Sockets, TUNNEL};
 use wire::{Dialect, Place};
 
 /// A server of short heartbeats for the cases that wait for one. The answer to a ping has time on a busy machine.
@@ -109,6 +109,15 @@ async fn through_a_tunnel() {
     for restless in [true, false] {
         let node = node(restless).await;
         let proxy = node.proxy(TUNNEL).await;
+        hold_all(Place::at(proxy.address, Some(&proxy.tls)), restless).await;
+    }
+}
+
+#[tokio::test]
+async fn through_a_bridge_to_node() {
+    for restless in [true, false] {
+        let node = node(restless).await;
+        let proxy = node.proxy(BRIDGE).await;
         hold_all(Place::at(proxy.address, Some(&proxy.tls)), restless).await;
     }
 }

@@ -6,7 +6,7 @@ mod driver;
 mod scenario;
 
 use crate::support::process::{node, python};
-use crate::support::sockets::{Sockets, TUNNEL};
+use crate::support::sockets::{BRIDGE, Sockets, TUNNEL};
 use driver::{Driver, Lost};
 use scenario::{everything, recovery};
 
@@ -103,4 +103,29 @@ async fn compare_recovery(rules: &str) {
 #[tokio::test]
 async fn js_4_8_recovers_its_state_through_a_tunnel() {
     compare_recovery(TUNNEL).await;
+}
+
+#[tokio::test]
+async fn js_4_8_through_a_bridge() {
+    compare(Library::Js("4.8"), BRIDGE).await;
+}
+
+#[tokio::test]
+async fn js_4_0_through_a_bridge() {
+    compare(Library::Js("4.0"), BRIDGE).await;
+}
+
+#[tokio::test]
+async fn js_3_1_through_a_bridge() {
+    compare(Library::Js("3.1"), BRIDGE).await;
+}
+
+#[tokio::test]
+async fn python_through_a_bridge() {
+    compare(Library::Python, BRIDGE).await;
+}
+
+#[tokio::test]
+async fn js_4_8_recovers_its_state_through_a_bridge() {
+    compare_recovery(BRIDGE).await;
 }

@@ -11,6 +11,12 @@ kind = "socket.io"
 path = "/socket.io/"
 mode = "tunnel""#;
 
+/// The part of routes.toml that reads each message, and leaves all of them to Node.
+pub(crate) const BRIDGE: &str = r#"[socket.all]
+kind = "socket.io"
+path = "/socket.io/"
+mode = "bridge""#;
+
 pub(crate) struct Sockets {
     pub(crate) address: SocketAddr,
     pub(crate) process: Process,
