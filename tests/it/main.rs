@@ -10,6 +10,7 @@ mod support;
 
 mod admin_port;
 mod browser;
+mod byte_parity;
 mod config_fixtures;
 mod forwarding;
 mod garden;

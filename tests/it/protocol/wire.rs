@@ -7,15 +7,13 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use rustls::ClientConfig;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::support::PATIENCE;
-use crate::support::client::{Answer, Client, connect, request};
+use crate::support::client::{Answer, Client, Stream, reach, request};
 
 /// Where the cases are run.
 #[derive(Clone)]
@@ -59,10 +57,6 @@ impl Dialect {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
 impl Place {
     pub(super) fn at(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Self {
         Self {
@@ -73,10 +67,7 @@ impl Place {
     }
 
     async fn stream(&self) -> Box<dyn Stream> {
-        match &self.tls {
-            Some(tls) => Box::new(connect(self.address, tls).await.unwrap()),
-            None => Box::new(TcpStream::connect(self.address).await.unwrap()),
-        }
+        reach(self.address, self.tls.as_ref()).await
     }
 
     /// One request on a connection of its own.

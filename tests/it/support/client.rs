@@ -95,6 +95,23 @@ pub async fn connect(
         .await
 }
 
+/// Anything that carries bytes both ways.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Node itself over TCP, or the proxy over TLS.
+pub async fn reach(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> Box<dyn Stream> {
+    match tls {
+        Some(tls) => Box::new(connect(address, tls).await.unwrap()),
+        None => {
+            let stream = TcpStream::connect(address).await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            Box::new(stream)
+        }
+    }
+}
+
 /// Sends these bytes and reads until the proxy closes.
 pub async fn exchange(address: SocketAddr, tls: &Arc<ClientConfig>, bytes: &[u8]) -> Vec<u8> {
     let mut stream = connect(address, tls).await.unwrap();
