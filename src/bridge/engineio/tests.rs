@@ -3,7 +3,7 @@
 
 mod bounds;
 mod closing;
-
+mod fuzz;
 mod heartbeat;
 mod polling;
 mod upgrade;
