@@ -10,6 +10,7 @@ mod heartbeat;
 mod polling;
 mod request;
 mod session;
+mod transport;
 
 use std::time::Duration;
 

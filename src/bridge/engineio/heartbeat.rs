@@ -65,8 +65,10 @@ impl Heartbeat {
         self.gone_at = None;
     }
 
-    /// Node forgets the timeout at an upgrade, until the next ping or packet.
-    pub(super) fn upgraded(&mut self) {
-        self.gone_at = None;
+    /// Node forgets the timeout at an upgrade, up to the next ping. After an upgrade between a ping and its pong there
+    /// would be none, and a client that says nothing would stay for ever: that one gets its time anew.
+    pub(super) fn upgraded(&mut self, now: Instant) {
+        let pinged = self.ping_at.is_none();
+        self.gone_at = pinged.then(|| now + self.limits.ping_timeout);
     }
 }

@@ -1,6 +1,9 @@
 //! The state of one client, as Node's `Socket` keeps it: which transport it has, whether another is being probed, what
 //! waits to be written, and how all of it ends.
 
+mod reading;
+mod upgrade;
+
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -11,29 +14,16 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use self::upgrade::Probe;
 use super::codec::{Packet, Payload};
 use super::farewell::{Farewells, Goodbye};
 use super::heartbeat::{Beat, Heartbeat};
 use super::polling::Polling;
+use super::transport::{ENCODED_AHEAD, Transport, open_websocket, queue};
 use super::{Answer, Closed, Limits, Message, Refused, Stream, Visit};
-use crate::bridge::websocket::{self, WebSocketError};
-
-/// How long a client may take to upgrade.
-const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// While a client upgrades, its poll is ended this often, since it waits for that.
-const UPGRADE_POLL: Duration = Duration::from_millis(100);
 
 /// How long a client that does not poll may take to fetch our close packet.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Bytes that are encoded ahead of the stream.
-const ENCODED_AHEAD: usize = 64 * 1024;
-
-/// Says in a ping and its pong that they are no heartbeat.
-const PROBE: &[u8] = b"probe";
-
-type WebSocket = websocket::WebSocket<Box<dyn Stream>>;
 
 /// One client's session. All of it runs inside [`Session::next`] and [`Session::close`].
 pub(crate) struct Session {
@@ -66,22 +56,6 @@ enum State {
     /// What waits is still written; nothing else is sent or heard.
     Closing,
     Closed(Closed),
-}
-
-enum Transport {
-    Polling(Polling),
-    WebSocket {
-        websocket: WebSocket,
-        /// It takes no more. What the client has said before may still come.
-        broken: bool,
-    },
-}
-
-struct Probe {
-    websocket: WebSocket,
-    ends_at: Instant,
-    /// When to end a poll, once the client has probed.
-    poll_at: Option<Instant>,
 }
 
 struct Posted {
@@ -251,7 +225,7 @@ impl Session {
             return self.reject_probe(Goodbye::Ours(None), now);
         }
         if probe.poll_at.is_some_and(|at| at <= now) {
-            probe.poll_at = Some(now + UPGRADE_POLL);
+            probe.poll_at = Some(now + upgrade::POLL);
             if let Transport::Polling(polling) = &mut self.transport
                 && polling.write(&[Packet::Noop].into()).is_err()
             {
@@ -342,210 +316,6 @@ impl Session {
     }
 }
 
-/// Reading.
-impl Session {
-    /// What a packet of the transport in use means.
-    fn receive(&mut self, packet: Packet, now: Instant) -> Option<Message> {
-        if self.state != State::Open {
-            return None;
-        }
-        self.heartbeat.heard(now);
-        match packet {
-            Packet::Message(message) => return Some(message),
-            Packet::Pong(_) => self.heartbeat.pong(now),
-            // Only servers ping.
-            Packet::Ping(_) => self.end(Closed::TransportError, now),
-            // Node has no use for these here; a close packet counts in a payload only.
-            Packet::Open(_) | Packet::Close | Packet::Upgrade | Packet::Noop => {}
-        }
-        None
-    }
-
-    fn malformed(&mut self, now: Instant) {
-        if self.state == State::Open {
-            self.end(Closed::ParseError, now);
-        }
-    }
-
-    fn next_posted(&mut self, now: Instant) -> Option<Message> {
-        while !self.held
-            && let Some(posted) = &mut self.posted
-        {
-            match posted.payload.next() {
-                Some(Ok(Packet::Close)) => {
-                    if let Transport::Polling(polling) = &mut self.transport {
-                        // Not a close packet: the client knows.
-                        let _ = polling.write(&[Packet::Noop].into());
-                    }
-                    self.end(Closed::TransportClose, now);
-                }
-                Some(Ok(packet)) => {
-                    if let Some(message) = self.receive(packet, now) {
-                        return Some(message);
-                    }
-                }
-                Some(Err(_)) => self.malformed(now),
-                None => self.answer_posted(),
-            }
-        }
-        None
-    }
-
-    /// A POST is answered alike, whatever its packets did.
-    fn answer_posted(&mut self) {
-        if let Some(posted) = self.posted.take() {
-            // A client that does not wait for this has still sent its packets.
-            let _ = posted.answer.send(Answer::ok());
-        }
-    }
-
-    fn poll_requests(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<()> {
-        let Transport::Polling(polling) = &mut self.transport else {
-            return Poll::Pending;
-        };
-        if self.posted.is_none()
-            && let Poll::Ready(upload) = polling.poll_upload(context)
-        {
-            match upload {
-                Ok(body) => {
-                    self.posted = Some(Posted {
-                        payload: Payload::new(body.bytes),
-                        answer: body.answer,
-                    });
-                }
-                Err(_) => self.end(Closed::TransportError, now),
-            }
-            return Poll::Ready(());
-        }
-        polling
-            .poll_gone(context)
-            .map(|_| self.end(Closed::TransportError, now))
-    }
-
-    fn poll_websocket(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<Option<Message>> {
-        let Transport::WebSocket { websocket, .. } = &mut self.transport else {
-            return Poll::Pending;
-        };
-        if self.held {
-            return Poll::Pending;
-        }
-        match ready!(poll_packet(websocket, context)) {
-            Heard::Packet(packet) => return Poll::Ready(self.receive(packet, now)),
-            Heard::Malformed => self.malformed(now),
-            Heard::Goodbye(goodbye) => {
-                let reason = match goodbye {
-                    Goodbye::Violation(_) => Closed::TransportError,
-                    Goodbye::Ours(_) | Goodbye::Theirs(_) => Closed::TransportClose,
-                };
-                self.leave_transport(Some(goodbye), now);
-                self.end(reason, now);
-            }
-            Heard::End => {
-                self.leave_transport(None, now);
-                self.end(Closed::TransportClose, now);
-            }
-        }
-        Poll::Ready(None)
-    }
-}
-
-/// Requests.
-impl Session {
-    fn poll_mailbox(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<()> {
-        match ready!(self.mailbox.poll_recv(context)) {
-            Some(visit) => {
-                self.visit(visit, now);
-                Poll::Ready(())
-            }
-            None => Poll::Pending,
-        }
-    }
-
-    fn visit(&mut self, visit: Visit, now: Instant) {
-        // Whoever does not wait for an answer does not get one.
-        match (visit, &mut self.transport) {
-            (Visit::WebSocket(stream), _) => self.probe(stream, now),
-            (
-                Visit::Poll { answer } | Visit::Post { answer, .. } | Visit::Other { answer },
-                Transport::WebSocket { .. },
-            ) => {
-                let _ = answer.send(Refused::BadRequest.answer());
-            }
-            (Visit::Poll { answer }, Transport::Polling(polling)) => {
-                if polling.is_writable() {
-                    self.end(Closed::TransportError, now);
-                    let _ = answer.send(Answer::empty(400));
-                } else {
-                    polling.wait(answer);
-                }
-            }
-            (Visit::Post { upload, answer }, Transport::Polling(polling)) => {
-                if polling.is_posting() {
-                    self.end(Closed::TransportError, now);
-                    let _ = answer.send(Answer::empty(400));
-                } else {
-                    polling.receive(upload, answer);
-                }
-            }
-            (Visit::Other { answer }, Transport::Polling(_)) => {
-                let _ = answer.send(Answer::empty(500));
-            }
-        }
-    }
-}
-
-/// The upgrade.
-impl Session {
-    fn probe(&mut self, stream: Box<dyn Stream>, now: Instant) {
-        let websocket = open_websocket(stream, &self.limits);
-        if self.upgraded || self.probe.is_some() {
-            self.farewells.leave(websocket, Goodbye::Ours(None), now);
-            return;
-        }
-        self.probe = Some(Box::new(Probe {
-            websocket,
-            ends_at: now + UPGRADE_TIMEOUT,
-            poll_at: None,
-        }));
-    }
-
-    fn poll_probe(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<()> {
-        let Some(probe) = &mut self.probe else {
-            return Poll::Pending;
-        };
-        // Reading tells if it broke.
-        let _ = probe.websocket.poll_flush(context);
-        match ready!(poll_packet(&mut probe.websocket, context)) {
-            Heard::Packet(Packet::Ping(data)) if data == PROBE => {
-                queue(&mut probe.websocket, &Packet::Pong(data));
-                probe.poll_at = Some(now + UPGRADE_POLL);
-            }
-            Heard::Packet(Packet::Upgrade) => self.upgrade(now),
-            Heard::Packet(_) | Heard::Malformed => self.reject_probe(Goodbye::Ours(None), now),
-            Heard::Goodbye(goodbye) => self.reject_probe(goodbye, now),
-            Heard::End => self.probe = None,
-        }
-        Poll::Ready(())
-    }
-
-    fn reject_probe(&mut self, goodbye: Goodbye, now: Instant) {
-        if let Some(probe) = self.probe.take() {
-            self.farewells.leave(probe.websocket, goodbye, now);
-        }
-    }
-
-    /// The probe takes over, with all that waits to be written.
-    fn upgrade(&mut self, now: Instant) {
-        if let Some(probe) = self.probe.take() {
-            self.leave_transport(Some(Goodbye::Ours(None)), now);
-            self.transport = Transport::websocket(probe.websocket);
-            self.upgraded = true;
-            self.close_at = None;
-            self.heartbeat.upgraded();
-        }
-    }
-}
-
 /// The end.
 impl Session {
     fn end(&mut self, reason: Closed, now: Instant) {
@@ -587,63 +357,6 @@ impl Session {
                 }
             }
         }
-    }
-}
-
-impl Transport {
-    fn websocket(websocket: WebSocket) -> Self {
-        Self::WebSocket {
-            websocket,
-            broken: false,
-        }
-    }
-}
-
-fn open_websocket(stream: Box<dyn Stream>, limits: &Limits) -> WebSocket {
-    WebSocket::new(stream, websocket::Role::Server, limits.max_payload)
-}
-
-fn queue(websocket: &mut WebSocket, packet: &Packet) {
-    match packet.text() {
-        Ok((kind, data)) => websocket.queue_prefixed(kind, data),
-        Err(bytes) => websocket.queue(&websocket::Message::Binary(bytes.clone())),
-    }
-}
-
-/// What came from a WebSocket.
-enum Heard {
-    Packet(Packet),
-    Malformed,
-    /// It is to be left like this.
-    Goodbye(Goodbye),
-    End,
-}
-
-fn poll_packet(websocket: &mut WebSocket, context: &mut Context<'_>) -> Poll<Heard> {
-    loop {
-        let heard = match ready!(websocket.poll_next(context)) {
-            Some(Ok(websocket::Message::Text(text))) => {
-                Packet::decode(&text).map_or(Heard::Malformed, Heard::Packet)
-            }
-            Some(Ok(websocket::Message::Binary(bytes))) => {
-                Heard::Packet(Packet::Message(Message::Binary(bytes)))
-            }
-            Some(Ok(websocket::Message::Ping(payload))) => {
-                // A peer that pings and never reads is owed no memory (RFC 6455 §5.5.3 asks for the last pong only).
-                if websocket.queued() < ENCODED_AHEAD {
-                    websocket.queue(&websocket::Message::Pong(payload));
-                }
-                let _ = websocket.poll_flush(context);
-                continue;
-            }
-            Some(Ok(websocket::Message::Pong(_))) => continue,
-            Some(Ok(websocket::Message::Close(reason))) => Heard::Goodbye(Goodbye::Theirs(reason)),
-            Some(Err(WebSocketError::Violation(violation))) => {
-                Heard::Goodbye(Goodbye::Violation(violation.close_code()))
-            }
-            Some(Err(WebSocketError::Stream(_))) | None => Heard::End,
-        };
-        return Poll::Ready(heard);
     }
 }
 

@@ -169,3 +169,15 @@ async fn a_ping_by_poll_may_be_answered_by_websocket() {
     assert_eq!(receive_text(&mut client).await, "2");
     assert_eq!(since.elapsed().as_secs(), 25);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_upgrades_between_ping_and_pong_must_still_show_that_it_lives() {
+    let mut running = Running::polling().await;
+    assert_eq!(running.poll().await, "2");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let mut client = upgrade(&running).await;
+    let since = Instant::now();
+    assert_eq!(running.closed().await, Closed::PingTimeout);
+    assert_eq!(since.elapsed().as_secs(), 20);
+    expect_close(&mut client, None).await;
+}
