@@ -29,16 +29,15 @@ use std::time::Duration;
 use axum::Router;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::HeaderMap;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::bridge::engineio::{Answer, Limits, Session, Visit};
-use crate::bridge::node::NodeHello;
+use crate::bridge::node::NodeLeg;
 use crate::bridge::replays::Replays;
 use crate::bridge::session::Bridge;
 use crate::bridge::tagged::{First, Tagged};
@@ -48,10 +47,14 @@ use crate::metrics::Metrics;
 use crate::native::events::EventService;
 
 pub(crate) use handshake::Handshake;
-pub(crate) use node::NoLeg;
+pub(crate) use leg::OpenPacket;
+pub(crate) use node::{NoLeg, NodeSession, Template};
 
 /// Requests that may wait for one session.
 const MAILBOX: usize = 16;
+
+/// How long a session that has ended is known as such.
+const REMEMBERED: Duration = Duration::from_secs(10);
 
 /// How long the stream of an accepted upgrade may take to come.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -83,7 +86,7 @@ pub(crate) struct Bridges {
 
 /// How it went to reach Node for a new client.
 enum Reached {
-    Node(Box<NodeHello>),
+    Node(Box<(NodeLeg, NodeSession)>),
     NotNeeded,
     /// The client waits.
     Later(Waiting),
@@ -108,7 +111,6 @@ impl Drop for Waiting {
 }
 
 /// A client at the door.
-#[derive(Debug)]
 pub(crate) struct Arrival {
     /// Where its socket stands in the table of `snapshot`.
     pub(crate) socket: usize,
@@ -118,10 +120,9 @@ pub(crate) struct Arrival {
 }
 
 /// What it came with.
-#[derive(Debug)]
 pub(crate) enum Transport {
-    /// A request, which gets the handshake packet.
-    Polling(oneshot::Sender<Answer>),
+    /// A request, which gets the open packet, and the session that Node has opened for it, if Node was asked.
+    Polling(oneshot::Sender<Answer>, Option<Box<NodeSession>>),
     /// An upgrade, whose stream follows as the first visit.
     WebSocket,
 }
@@ -132,15 +133,17 @@ pub(crate) struct Entry {
     /// The id of its socket.
     pub(crate) socket: Arc<str>,
     pub(crate) mailbox: mpsc::Sender<Visit>,
-    /// What Node said with its handshake, for every answer.
-    pub(crate) headers: Arc<HeaderMap>,
+    /// For every answer.
+    pub(crate) template: Arc<Template>,
+    /// For the 101 of an upgrade.
+    pub(crate) switched: Arc<Template>,
     pub(crate) max_payload: usize,
 }
 
 /// A WebSocket that a side has accepted.
 pub(crate) struct Accepted {
     /// What that side said with its 101.
-    pub(crate) headers: HeaderMap,
+    pub(crate) template: Template,
     /// Where the client's stream is waited for.
     pub(crate) stream: oneshot::Sender<Box<dyn engineio::Stream>>,
 }
@@ -179,13 +182,12 @@ impl Bridges {
     ///
     /// # Errors
     /// When Node refuses the client, or is away and needed.
-    pub(crate) async fn open(self: &Arc<Self>, arrival: Arrival) -> Result<Entry, NoLeg> {
+    pub(crate) async fn open(self: &Arc<Self>, mut arrival: Arrival) -> Result<Entry, NoLeg> {
         let (reply, opened) = oneshot::channel();
         let runtime = self.runtime();
         let bridges = Arc::clone(self);
         let begin = self.tasks.track_future(async move {
-            let opened = bridges.reach(&arrival).await;
-            match opened {
+            match bridges.reach(&mut arrival).await {
                 Err(error) => drop(reply.send(Err(error))),
                 Ok(reached) => bridges.begin(arrival, reached, reply),
             }
@@ -195,14 +197,21 @@ impl Bridges {
     }
 
     /// Asks Node where it is needed. A client may wait for it, where the socket says so.
-    async fn reach(&self, arrival: &Arrival) -> Result<Reached, NoLeg> {
+    async fn reach(&self, arrival: &mut Arrival) -> Result<Reached, NoLeg> {
         let table = &arrival.snapshot.table;
         if !table.needs_node(arrival.socket, "/") {
             return Ok(Reached::NotNeeded);
         }
         let legs = self.surroundings.metrics.legs.with_label_values(&["node"]);
-        match node::open(&arrival.snapshot.node, &arrival.handshake, legs).await {
-            Ok(hello) => Ok(Reached::Node(Box::new(hello))),
+        let (node, handshake) = (&arrival.snapshot.node, &arrival.handshake);
+        if let Transport::Polling(_, session) = &mut arrival.transport
+            && let Some(mut session) = session.take()
+        {
+            let leg = node::upgrade(node, handshake, &mut session, legs).await?;
+            return Ok(Reached::Node(Box::new((leg, *session))));
+        }
+        match node::open(node, handshake, legs).await {
+            Ok(opened) => Ok(Reached::Node(Box::new(opened))),
             Err(NoLeg::Away(error)) => {
                 let socket = &table.config().sockets[arrival.socket];
                 if socket.node_loss == NodeLoss::Bounce {
@@ -230,30 +239,29 @@ impl Bridges {
             transport,
         } = arrival;
         let settings = &snapshot.table.config().sockets[socket];
-        let own = || {
-            (
-                None,
-                new_sid(),
-                limits(settings),
-                own_headers(settings, &handshake),
-            )
+        let own = || NodeSession {
+            sid: new_sid(),
+            limits: limits(settings),
+            template: own_template(settings, &handshake),
+            switched: own_template(settings, &handshake),
         };
-        let ((leg, sid, limits, headers), waiting) = match reached {
-            Reached::Node(hello) => {
-                let hello = *hello;
-                (
-                    (Some(hello.leg), hello.sid, hello.limits, hello.headers),
-                    None,
-                )
-            }
-            Reached::NotNeeded => (own(), None),
-            Reached::Later(waiting) => (own(), Some(waiting)),
+        let (leg, session, waiting) = match reached {
+            Reached::Node(opened) => (Some(opened.0), opened.1, None),
+            Reached::NotNeeded => (None, own(), None),
+            Reached::Later(waiting) => (None, own(), Some(waiting)),
         };
+        let NodeSession {
+            sid,
+            limits,
+            template,
+            switched,
+        } = session;
         let (sender, mailbox) = mpsc::channel(MAILBOX);
         let entry = Entry {
             socket: Arc::from(settings.id.as_str()),
             mailbox: sender,
-            headers: Arc::new(headers),
+            template: Arc::new(template),
+            switched: Arc::new(switched),
             max_payload: limits.max_payload,
         };
         let registration = Registration::new(self, sid.clone(), entry.clone());
@@ -265,7 +273,7 @@ impl Bridges {
         let bridges = Arc::clone(self);
         let run = async move {
             let session = match transport {
-                Transport::Polling(first) => Session::polling(&sid, limits, mailbox, first),
+                Transport::Polling(first, _) => Session::polling(&sid, limits, mailbox, first),
                 Transport::WebSocket => match first_stream(mailbox).await {
                     Some((stream, mailbox)) => Session::websocket(&sid, limits, mailbox, stream),
                     None => return,
@@ -305,19 +313,19 @@ impl Bridges {
             let surroundings = Arc::clone(&bridges.surroundings);
             let first = if snapshot.table.needs_node(socket, "/") {
                 let opened = tagged::open_node(&snapshot, &handshake).await;
-                opened.map(|(node, headers)| (First::Node(node), headers))
+                opened.map(|(node, template)| (First::Node(node), template))
             } else {
                 let opened = tagged::open_native(&surroundings, &handshake).await;
                 opened
-                    .map(|(native, headers)| (First::Native(native), headers))
+                    .map(|(native, template)| (First::Native(native), template))
                     .map_err(|refused| refused.map_or(NoLeg::Stopping, NoLeg::Refused))
             };
-            let (first, headers) = match first {
+            let (first, template) = match first {
                 Ok(first) => first,
                 Err(error) => return drop(reply.send(Err(error))),
             };
             let (stream, arrives) = oneshot::channel();
-            if reply.send(Ok(Accepted { headers, stream })).is_err() {
+            if reply.send(Ok(Accepted { template, stream })).is_err() {
                 debug!("a client left before its handshake was done");
                 return;
             }
@@ -376,8 +384,9 @@ fn limits(socket: &Socket) -> Limits {
 }
 
 /// Without Node, nobody else says what other origins may do.
-fn own_headers(socket: &Socket, handshake: &Handshake) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+fn own_template(socket: &Socket, handshake: &Handshake) -> Template {
+    let mut template = Template::default();
+    let headers = &mut template.headers;
     let origin = handshake.headers.get(http::header::ORIGIN);
     if let (Some(allowed), Some(_)) = (&socket.cors_origin, origin)
         && let Ok(allowed) = http::HeaderValue::try_from(allowed)
@@ -385,7 +394,7 @@ fn own_headers(socket: &Socket, handshake: &Handshake) -> HeaderMap {
         headers.insert(http::header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
         headers.insert(http::header::VARY, http::HeaderValue::from_static("Origin"));
     }
-    headers
+    template
 }
 
 const SHARDS: usize = 16;
@@ -427,8 +436,14 @@ impl Registration {
 }
 
 impl Drop for Registration {
+    /// For a while the session is still known as one that has ended. Node would say that its transport is another,
+    /// until it has seen the end of the leg.
     fn drop(&mut self) {
-        self.bridges.sessions.shard(&self.sid).remove(&self.sid);
         self.bridges.surroundings.metrics.bridges.dec();
+        let (bridges, sid) = (Arc::clone(&self.bridges), std::mem::take(&mut self.sid));
+        tokio::spawn(async move {
+            sleep(REMEMBERED).await;
+            bridges.sessions.shard(&sid).remove(&sid);
+        });
     }
 }

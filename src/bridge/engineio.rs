@@ -96,6 +96,11 @@ impl Answer {
         }
     }
 
+    /// To a POST over `max_payload`.
+    pub(crate) fn too_large() -> Self {
+        Self::empty(413)
+    }
+
     fn empty(status: u16) -> Self {
         Self {
             status,

@@ -34,8 +34,8 @@ impl Handshake {
     }
 
     /// The request that opens a WebSocket to an Engine.IO server: the client's query with the transport of the leg, and
-    /// without what belongs to one request of the client.
-    pub(crate) fn engine_request(&self) -> Request<()> {
+    /// without what belongs to one request of the client; with `sid` for a session that Node has already.
+    pub(crate) fn engine_request(&self, sid: Option<&str>) -> Request<()> {
         let pairs = self.uri.query().unwrap_or_default().split('&');
         let mut query = String::from("EIO=4&transport=websocket");
         for pair in pairs.filter(|pair| !pair.is_empty()) {
@@ -44,6 +44,10 @@ impl Handshake {
                 query.push('&');
                 query.push_str(pair);
             }
+        }
+        if let Some(sid) = sid {
+            query.push_str("&sid=");
+            query.push_str(sid);
         }
         let target = format!("{}?{query}", self.uri.path());
         self.request(PathAndQuery::try_from(target).map_or_else(|_| self.uri.clone(), Uri::from))
@@ -88,8 +92,8 @@ mod tests {
             address: [127, 0, 0, 1].into(),
         };
         assert_eq!(
-            handshake.engine_request().uri(),
-            "/socket.io/?EIO=4&transport=websocket&token=a%20b&x"
+            handshake.engine_request(Some("abc")).uri(),
+            "/socket.io/?EIO=4&transport=websocket&token=a%20b&x&sid=abc"
         );
     }
 }

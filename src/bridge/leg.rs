@@ -16,14 +16,37 @@ use crate::metrics::Counted;
 /// Largest message that a leg accepts. A server bounds what clients send, never what it sends.
 const MOST: usize = 256 * 1024 * 1024;
 
-/// The far end's handshake packet.
+/// What a server says when it has accepted a client.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Handshake {
-    sid: String,
+pub(crate) struct OpenPacket {
+    pub(crate) sid: String,
+    #[serde(default)]
+    upgrades: Vec<String>,
     ping_interval: u64,
     ping_timeout: u64,
     max_payload: Option<usize>,
+}
+
+impl OpenPacket {
+    /// Reads it; `None` for any other packet.
+    pub(crate) fn parse(packet: &[u8]) -> Option<Self> {
+        serde_json::from_slice(packet.strip_prefix(b"0")?).ok()
+    }
+
+    /// Whether the session may go on over a WebSocket.
+    pub(crate) fn offers_websocket(&self) -> bool {
+        self.upgrades.iter().any(|upgrade| upgrade == "websocket")
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            ping_interval: Duration::from_millis(self.ping_interval),
+            ping_timeout: Duration::from_millis(self.ping_timeout),
+            // Servers before 4.1 do not say it; theirs was the same.
+            max_payload: self.max_payload.unwrap_or(1_000_000),
+        }
+    }
 }
 
 /// Why a leg ended.
@@ -42,29 +65,50 @@ pub(crate) struct Leg<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
-    /// Waits for the far end's handshake packet.
+    /// Waits for the far end's open packet.
     ///
     /// # Errors
     /// Where none comes, or one that says something else.
-    pub(crate) async fn open(stream: S, legs: IntGauge) -> Result<(Self, String, Limits), LegEnd> {
-        let mut socket = WebSocket::new(stream, Role::Client, MOST);
-        let first = socket.next().await.ok_or(LegEnd::Lost)?;
-        let Ok(websocket::Message::Text(text)) = first else {
+    pub(crate) async fn open(stream: S, legs: IntGauge) -> Result<(Self, OpenPacket), LegEnd> {
+        let mut leg = Self::new(stream, legs);
+        let packet = leg.text().await?;
+        let packet = OpenPacket::parse(&packet).ok_or(LegEnd::Lost)?;
+        Ok((leg, packet))
+    }
+
+    /// Goes on with a session that began with polling.
+    ///
+    /// # Errors
+    /// Where the far end does not go along.
+    pub(crate) async fn upgrade(stream: S, legs: IntGauge) -> Result<Self, LegEnd> {
+        let mut leg = Self::new(stream, legs);
+        leg.say(b"2probe");
+        leg.socket.flush().await.map_err(|_| LegEnd::Lost)?;
+        if leg.text().await? != "3probe" {
             return Err(LegEnd::Lost);
-        };
-        let handshake = text.strip_prefix(b"0").ok_or(LegEnd::Lost)?;
-        let handshake: Handshake = serde_json::from_slice(handshake).map_err(|_| LegEnd::Lost)?;
-        let limits = Limits {
-            ping_interval: Duration::from_millis(handshake.ping_interval),
-            ping_timeout: Duration::from_millis(handshake.ping_timeout),
-            // Servers before 4.1 do not say it; theirs was the same.
-            max_payload: handshake.max_payload.unwrap_or(1_000_000),
-        };
-        let leg = Self {
-            socket,
+        }
+        leg.say(b"5");
+        leg.socket.flush().await.map_err(|_| LegEnd::Lost)?;
+        Ok(leg)
+    }
+
+    fn new(stream: S, legs: IntGauge) -> Self {
+        Self {
+            socket: WebSocket::new(stream, Role::Client, MOST),
             _open: Counted::new(legs),
-        };
-        Ok((leg, handshake.sid, limits))
+        }
+    }
+
+    async fn text(&mut self) -> Result<Bytes, LegEnd> {
+        match self.socket.next().await {
+            Some(Ok(websocket::Message::Text(text))) => Ok(text),
+            _ => Err(LegEnd::Lost),
+        }
+    }
+
+    fn say(&mut self, packet: &'static [u8]) {
+        let packet = websocket::Message::Text(Bytes::from_static(packet));
+        self.socket.queue(&packet);
     }
 
     /// The next message, or why there will be none. Writes what is queued; cancel safe.
@@ -126,8 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
 
     /// Ends it in order, as a client does that leaves.
     pub(crate) async fn close(mut self) {
-        self.socket
-            .queue(&websocket::Message::Text(Bytes::from_static(b"1")));
+        self.say(b"1");
         self.socket.queue(&websocket::Message::Close(None));
         self.socket.shutdown().await;
     }

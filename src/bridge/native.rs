@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::Response;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -16,6 +16,7 @@ use tracing::debug;
 
 use crate::bridge::handshake::Handshake;
 use crate::bridge::leg::{Leg, LegEnd};
+use crate::bridge::node::Template;
 use crate::native::ClientInfo;
 use crate::native::events::ticket::Tickets;
 use crate::native::events::{EventService, attach, leg_request};
@@ -46,7 +47,7 @@ pub(crate) async fn open(
         debug!(%error, "native takes no leg");
         LegEnd::Lost
     })?;
-    let (leg, _, _) = Leg::open(near, legs).await?;
+    let (leg, _) = Leg::open(near, legs).await?;
     Ok(leg)
 }
 
@@ -57,7 +58,7 @@ pub(crate) type Refused = Option<Box<Response<Bytes>>>;
 pub(crate) async fn open_stream(
     router: &Router,
     handshake: &Handshake,
-) -> Result<(DuplexStream, Bytes, HeaderMap), Refused> {
+) -> Result<(DuplexStream, Bytes, Template), Refused> {
     let (near, far) = duplex(PIPE);
     let router = router.clone();
     let client = ClientInfo::at(handshake.address);
@@ -72,7 +73,13 @@ pub(crate) async fn open_stream(
         }
     });
     match shake_hands(near, handshake.websocket_request()).await {
-        Ok(Opened::Open(stream, first, headers)) => Ok((stream, first, headers)),
+        Ok(Opened::Open(stream, first, switched)) => {
+            let template = Template {
+                headers: switched.into_parts().0.headers,
+                ..Template::default()
+            };
+            Ok((stream, first, template))
+        }
         Ok(Opened::Refused(response)) => Err(Some(Box::new(response))),
         Err(_) => Err(None),
     }

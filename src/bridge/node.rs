@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{Extensions, HeaderMap, Request, Response};
 use prometheus::IntGauge;
+use tokio::time::timeout;
 
 use crate::bridge::engineio::Limits;
 use crate::bridge::handshake::Handshake;
-use crate::bridge::leg::Leg;
+use crate::bridge::leg::{Leg, LegEnd};
 use crate::bridge::rewind::Rewind;
 use crate::upstream::Target;
 use crate::upstream::connect::NodeStream;
@@ -18,14 +19,22 @@ use crate::upstream::websocket::{Opened, open_websocket};
 /// The leg to Node.
 pub(crate) type NodeLeg = Leg<Rewind<NodeStream>>;
 
-/// A leg that Node has accepted.
-pub(crate) struct NodeHello {
-    pub(crate) leg: NodeLeg,
+/// What Node said when it accepted a client, and says in each answer to it: headers, in Node's spelling, of
+/// middleware, CORS and cookies.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Template {
+    pub(crate) headers: HeaderMap,
+    pub(crate) extensions: Extensions,
+}
+
+/// A session that Node has.
+pub(crate) struct NodeSession {
     /// Node's id of the connection, which becomes the client's.
     pub(crate) sid: String,
     pub(crate) limits: Limits,
-    /// What else Node said with its 101: cookies, CORS, headers of middleware.
-    pub(crate) headers: HeaderMap,
+    pub(crate) template: Template,
+    /// For the 101 of an upgrade.
+    pub(crate) switched: Template,
 }
 
 /// Why there is no leg.
@@ -41,33 +50,61 @@ pub(crate) enum NoLeg {
     Stopping,
 }
 
-/// Opens a WebSocket; what came right behind the 101, and the headers of it, come with the stream.
+/// Opens a WebSocket; what came right behind the 101, and what else it said, come with the stream.
 pub(crate) async fn open_stream(
     target: &Arc<Target>,
     request: Request<()>,
-) -> Result<(NodeStream, Bytes, HeaderMap), NoLeg> {
+) -> Result<(NodeStream, Bytes, Template), NoLeg> {
     match open_websocket(target, request).await.map_err(NoLeg::Away)? {
-        Opened::Open(stream, first, headers) => Ok((stream, first, headers)),
+        Opened::Open(stream, first, switched) => {
+            let (parts, ()) = switched.into_parts();
+            let template = Template {
+                headers: parts.headers,
+                extensions: parts.extensions,
+            };
+            Ok((stream, first, template))
+        }
         Opened::Refused(response) => Err(NoLeg::Refused(Box::new(response))),
     }
 }
 
-/// Opens a leg as the client of `handshake`.
+/// Opens a session and its leg as the client of `handshake`.
 pub(crate) async fn open(
     target: &Arc<Target>,
     handshake: &Handshake,
     legs: IntGauge,
-) -> Result<NodeHello, NoLeg> {
-    let (stream, first, headers) = open_stream(target, handshake.engine_request()).await?;
-    let leg = Leg::open(Rewind::new(first, stream), legs);
-    let opened = tokio::time::timeout(target.settings.response_timeout, leg).await;
-    let (leg, sid, limits) = opened
+) -> Result<(NodeLeg, NodeSession), NoLeg> {
+    let request = handshake.engine_request(None);
+    let (stream, first, template) = open_stream(target, request).await?;
+    let (leg, packet) = in_time(target, Leg::open(Rewind::new(first, stream), legs)).await?;
+    let session = NodeSession {
+        limits: packet.limits(),
+        sid: packet.sid,
+        template,
+        switched: Template::default(),
+    };
+    Ok((leg, session))
+}
+
+/// Opens the leg of a session that Node has already.
+pub(crate) async fn upgrade(
+    target: &Arc<Target>,
+    handshake: &Handshake,
+    session: &mut NodeSession,
+    legs: IntGauge,
+) -> Result<NodeLeg, NoLeg> {
+    let request = handshake.engine_request(Some(&session.sid));
+    let (stream, first, switched) = open_stream(target, request).await?;
+    session.switched = switched;
+    in_time(target, Leg::upgrade(Rewind::new(first, stream), legs)).await
+}
+
+async fn in_time<T>(
+    target: &Target,
+    opening: impl Future<Output = Result<T, LegEnd>>,
+) -> Result<T, NoLeg> {
+    let opened = timeout(target.settings.response_timeout, opening).await;
+    opened
         .map_err(|_| NoLeg::Away(ForwardError::Timeout))?
-        .map_err(|_| NoLeg::Away(ForwardError::WrongUpgrade))?;
-    Ok(NodeHello {
-        leg,
-        sid,
-        limits,
-        headers,
-    })
+        .map_err(|_| NoLeg::Away(ForwardError::WrongUpgrade))
 }

@@ -86,7 +86,7 @@ impl Packet {
             namespace = at..at + length.unwrap_or(rest.len());
             at = (namespace.end + 1).min(text.len());
         }
-        let id = digits(&text, at);
+        let id = id_digits(&text, at);
         Ok(Self {
             text,
             kind,
@@ -107,6 +107,11 @@ impl Packet {
     /// The id under which an acknowledgement is asked for or given.
     pub(crate) fn id(&self) -> Option<u64> {
         number(&self.text[self.id.clone()])
+    }
+
+    /// Whether the id is one to JavaScript only, which takes blanks for digits.
+    pub(crate) fn is_odd(&self) -> bool {
+        !self.id.is_empty() && self.id().is_none()
     }
 
     /// Everything behind the head: JSON, or nothing.
@@ -236,6 +241,15 @@ fn digits(text: &[u8], from: usize) -> Range<usize> {
     let count = text[from..]
         .iter()
         .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    from..from + count
+}
+
+/// `Number(" ") == " "` holds in JavaScript, so that socket.io-parser takes blanks for a part of the id.
+fn id_digits(text: &[u8], from: usize) -> Range<usize> {
+    let count = text[from..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace())
         .count();
     from..from + count
 }

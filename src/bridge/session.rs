@@ -24,7 +24,7 @@ use crate::bridge::held::Holding;
 use crate::bridge::leg::LegEnd;
 use crate::bridge::namespace::Namespace;
 use crate::bridge::native::NativeLeg;
-use crate::bridge::node::{NoLeg, NodeHello, NodeLeg};
+use crate::bridge::node::{NoLeg, NodeLeg};
 use crate::bridge::replays::{Greetings, Replays, Turn};
 use crate::bridge::unit::{Assembly, Unit};
 use crate::bridge::{Registration, Surroundings, Waiting};
@@ -44,7 +44,11 @@ const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// How it went to reach Node again.
-type Reached = Result<(NodeHello, Turn), NoLeg>;
+type Reached = Result<(NodeLeg, Turn), NoLeg>;
+
+/// How long a client may be in no namespace, as `connectTimeout` of Node's server has it by default. With a leg there, Node
+/// sees to it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Namespaces of one client; one more ends it.
 const MOST_NAMESPACES: usize = 1_000;
@@ -95,6 +99,8 @@ pub(crate) struct Bridge {
     from_node: Assembly,
     from_native: Assembly,
     assembling_since: Option<Instant>,
+    /// When a client that has asked for no namespace is ended.
+    connect_by: Option<Instant>,
     holding: Holding,
     outcomes: mpsc::UnboundedReceiver<(u64, Outcome)>,
     node_first: bool,
@@ -166,6 +172,7 @@ impl Bridge {
             from_node: Assembly::default(),
             from_native: Assembly::default(),
             assembling_since: None,
+            connect_by: Some(Instant::now() + CONNECT_TIMEOUT),
             holding: Holding::new(sender),
             outcomes,
             node_first: false,
@@ -184,8 +191,6 @@ impl Bridge {
                 break end;
             }
         };
-        // Whoever asks for it from now on is told by Node that it does not exist.
-        drop(registration);
         debug!(socket = %self.socket, ?end, "a bridge ends");
         let Self {
             session,
@@ -193,18 +198,22 @@ impl Bridge {
             native,
             ..
         } = self;
-        match node {
-            NodeSide::Open(leg) => leg.close().await,
-            NodeSide::Absent | NodeSide::Opening(_) | NodeSide::Waiting(_) => {}
-        }
-        if let Some(leg) = native {
-            leg.close().await;
-        }
-        match end {
-            End::Client | End::Close => session.close().await,
-            End::GoAway => session.go_away().await,
-            End::Drop => session.discard(),
-        }
+        let legs = async {
+            if let NodeSide::Open(leg) = node {
+                leg.close().await;
+            }
+            if let Some(leg) = native {
+                leg.close().await;
+            }
+        };
+        let session = async {
+            match end {
+                End::Client | End::Close => session.close(registration).await,
+                End::GoAway => session.go_away(registration).await,
+                End::Drop => session.discard(),
+            }
+        };
+        tokio::join!(legs, session);
     }
 
     /// Waits for the next thing to happen. Everything that is queued is written meanwhile.
@@ -266,7 +275,15 @@ impl Bridge {
         let assembled = self.assembling_since.map(|since| since + ASSEMBLY_TIMEOUT);
         let given_up = self.away_since.map(|since| since + self.resume_timeout());
         let turn = self.turn.as_ref().map(|turn| turn.until);
-        let dues = [self.holding.deadline(), retry, assembled, given_up, turn];
+        let connect_by = self.connect_by.filter(|_| !self.has_leg());
+        let dues = [
+            self.holding.deadline(),
+            retry,
+            assembled,
+            given_up,
+            turn,
+            connect_by,
+        ];
         dues.into_iter().flatten().min()
     }
 
@@ -314,6 +331,11 @@ impl Bridge {
             && self
                 .socket_of(snapshot)
                 .is_some_and(|socket| snapshot.table.uses_native(socket, namespace))
+    }
+
+    /// Whether Node hears this client at the moment.
+    fn has_leg(&self) -> bool {
+        matches!(self.node, NodeSide::Open(_))
     }
 
     /// Whether no rule needs Node in this namespace any more.

@@ -19,7 +19,7 @@ use crate::bridge::Surroundings;
 use crate::bridge::engineio::Stream;
 use crate::bridge::handshake::Handshake;
 use crate::bridge::native::{self, Refused};
-use crate::bridge::node::{self, NoLeg};
+use crate::bridge::node::{self, NoLeg, Template};
 use crate::bridge::rewind::Rewind;
 use crate::bridge::websocket::{Message, Role, WebSocket, WebSocketError};
 use crate::config::{self, Flips, NodeLoss, To};
@@ -104,22 +104,22 @@ enum Step {
 pub(crate) async fn open_node(
     snapshot: &Snapshot,
     handshake: &Handshake,
-) -> Result<(NodeSocket, http::HeaderMap), NoLeg> {
-    let (stream, first, headers) =
+) -> Result<(NodeSocket, Template), NoLeg> {
+    let (stream, first, template) =
         node::open_stream(&snapshot.node, handshake.websocket_request()).await?;
     let stream = Rewind::new(first, stream);
-    Ok((WebSocket::new(stream, Role::Client, MOST), headers))
+    Ok((WebSocket::new(stream, Role::Client, MOST), template))
 }
 
 /// A leg to native, and what native says with its 101.
 pub(crate) async fn open_native(
     surroundings: &Surroundings,
     handshake: &Handshake,
-) -> Result<(NativeSocket, http::HeaderMap), Refused> {
+) -> Result<(NativeSocket, Template), Refused> {
     let router = surroundings.router.as_ref().ok_or(None)?;
-    let (stream, first, headers) = native::open_stream(router, handshake).await?;
+    let (stream, first, template) = native::open_stream(router, handshake).await?;
     let stream = Rewind::new(first, stream);
-    Ok((WebSocket::new(stream, Role::Client, MOST), headers))
+    Ok((WebSocket::new(stream, Role::Client, MOST), template))
 }
 
 impl Tagged {

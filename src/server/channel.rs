@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, SET_COOKIE, UPGRADE,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, SET_COOKIE, UPGRADE,
 };
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
@@ -23,8 +23,10 @@ use crate::bridge::engineio::{
     self, Query, Refused, Request, Stream, TransportName, Upload, Visit,
 };
 use crate::bridge::rewind::Rewind;
-use crate::bridge::{Arrival, Bridges, Entry, Handshake, NoLeg, Transport};
-use crate::config::Socket;
+use crate::bridge::{
+    Arrival, Bridges, Entry, Handshake, NoLeg, NodeSession, OpenPacket, Template, Transport,
+};
+use crate::config::{NodeLoss, Socket};
 use crate::server::body::{Answer, ClientBody};
 use crate::server::dispatch::Exchange;
 use crate::server::respond::Refusal;
@@ -54,6 +56,10 @@ impl Channel<'_> {
     ) -> Response<Answer> {
         let target = parts.uri.clone();
         let query = Query::parse(target.query().unwrap_or_default());
+        // A preflight knows no sessions.
+        if parts.method == Method::OPTIONS {
+            return self.unread("options", None, parts, body).await;
+        }
         if let Some(sid) = &query.sid {
             let entry = self.bridges.find(sid);
             return match entry.filter(|entry| *entry.socket == *self.settings().id) {
@@ -67,8 +73,6 @@ impl Channel<'_> {
         // The client library lies below the path.
         let reason = if parts.uri.path() != self.settings().path {
             Some("file")
-        } else if parts.method == Method::OPTIONS {
-            Some("options")
         } else if query.jsonp {
             Some("jsonp")
         } else {
@@ -117,7 +121,7 @@ impl Channel<'_> {
                 } else {
                     refused.answer()
                 };
-                response(answer, &HeaderMap::new(), false)
+                response(answer, &Template::default())
             }
             (Err(error), _) => self.exchange.no_answer(error),
         }
@@ -134,35 +138,51 @@ impl Channel<'_> {
         }
     }
 
-    fn arrival(&self, parts: &Parts, transport: Transport) -> Arrival {
-        Arrival {
+    /// Node answers the handshake itself where it is needed; its session then goes on over a leg.
+    async fn open_polling(&self, parts: Parts, body: Option<ClientBody>) -> Response<Answer> {
+        let handshake = self.handshake(&parts);
+        let mut node = None;
+        if self.exchange.snapshot.table.needs_node(self.socket, "/") {
+            match self.exchange.ask(parts, body).await {
+                Ok(response) => match Accepted::read(response).await {
+                    Ok(accepted) => node = Some(accepted),
+                    Err(response) => return *response,
+                },
+                Err(error) if self.settings().node_loss == NodeLoss::Bounce => {
+                    return self.exchange.no_answer(error);
+                }
+                Err(_) => {}
+            }
+        }
+        let (session, said) = node.map(|node| (node.session, node.response)).unzip();
+        let (first, answer) = oneshot::channel();
+        let arrival = Arrival {
             socket: self.socket,
             snapshot: Arc::clone(self.exchange.snapshot),
-            handshake: self.handshake(parts),
-            transport,
-        }
-    }
-
-    async fn open_polling(&self, parts: Parts, body: Option<ClientBody>) -> Response<Answer> {
-        let (first, answer) = oneshot::channel();
-        let arrival = self.arrival(&parts, Transport::Polling(first));
+            handshake,
+            transport: Transport::Polling(first, session.map(Box::new)),
+        };
         let entry = match self.bridges.open(arrival).await {
             Ok(entry) => entry,
-            // It was a WebSocket that Node refused. What it says to this request it says itself, and if it accepts it
-            // after all, the session is Node's own.
-            Err(NoLeg::Refused(_)) => return self.unread("refused", None, parts, body).await,
             Err(error) => return self.no_leg(error),
         };
-        match answer.await {
-            Ok(answer) => response(answer, &entry.headers, true),
-            Err(_) => response(Refused::UnknownSid.answer(), &entry.headers, false),
+        match (answer.await, said) {
+            // The words of Node itself.
+            (Ok(_), Some(said)) => said,
+            (Ok(answer), None) => response(answer, &entry.template),
+            (Err(_), _) => response(Refused::UnknownSid.answer(), &entry.template),
         }
     }
 
     async fn open_websocket(&self, mut parts: Parts) -> Response<Answer> {
-        let arrival = self.arrival(&parts, Transport::WebSocket);
+        let arrival = Arrival {
+            socket: self.socket,
+            snapshot: Arc::clone(self.exchange.snapshot),
+            handshake: self.handshake(&parts),
+            transport: Transport::WebSocket,
+        };
         match self.bridges.open(arrival).await {
-            Ok(entry) => self.switch(&mut parts, &entry.headers, |stream| async move {
+            Ok(entry) => self.switch(&mut parts, &entry.template, |stream| async move {
                 let _ = entry.mailbox.send(Visit::WebSocket(stream)).await;
             }),
             Err(error) => self.no_leg(error),
@@ -185,7 +205,7 @@ impl Channel<'_> {
             .open_tagged(snapshot, self.socket, handshake)
             .await;
         match accepted {
-            Ok(accepted) => self.switch(&mut parts, &accepted.headers, |stream| async move {
+            Ok(accepted) => self.switch(&mut parts, &accepted.template, |stream| async move {
                 // The bridge has waited long enough, if it is gone.
                 drop(accepted.stream.send(stream));
             }),
@@ -214,24 +234,25 @@ impl Channel<'_> {
         mut parts: Parts,
         body: Option<ClientBody>,
     ) -> Response<Answer> {
-        let refuse = |refused: Refused| response(refused.answer(), &entry.headers, false);
+        let refuse = |refused: Refused| response(refused.answer(), &entry.template);
         if is_upgrade(&parts) {
             if query.transport != Some(TransportName::WebSocket) || websocket_key(&parts).is_none()
             {
-                return response(
-                    Refused::BadRequest.upgrade_answer(),
-                    &HeaderMap::new(),
-                    false,
-                );
+                return response(Refused::BadRequest.upgrade_answer(), &Template::default());
             }
             let mailbox = entry.mailbox.clone();
-            return self.switch(&mut parts, &entry.headers, |stream| async move {
+            if mailbox.is_closed() {
+                return response(Refused::UnknownSid.upgrade_answer(), &Template::default());
+            }
+            return self.switch(&mut parts, &entry.switched, |stream| async move {
                 let _ = mailbox.send(Visit::WebSocket(stream)).await;
             });
         }
         match query.transport {
             None => return refuse(Refused::UnknownTransport),
             Some(TransportName::WebSocket) => return refuse(Refused::BadRequest),
+            // engine.io 6.6; 6.5 does not look.
+            Some(TransportName::Polling) if !query.version_4 => return refuse(Refused::BadRequest),
             Some(TransportName::Polling) => {}
         }
         let (answer, answered) = oneshot::channel();
@@ -251,15 +272,14 @@ impl Channel<'_> {
                 Some(read @ Upload::Whole(_)) => drop(upload.send(read)),
                 Some(Upload::TooBig) => {
                     let _ = upload.send(Upload::TooBig);
-                    let mut response = Response::new(Answer::Chunked(None));
-                    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-                    return response;
+                    let too_large = engineio::Answer::too_large();
+                    return response(too_large, &entry.template);
                 }
                 None => drop(upload),
             }
         }
         match answered.await {
-            Ok(answer) => response(answer, &entry.headers, false),
+            Ok(answer) => response(answer, &entry.template),
             Err(_) => refuse(Refused::UnknownSid),
         }
     }
@@ -268,12 +288,12 @@ impl Channel<'_> {
     fn switch<F: Future<Output = ()> + Send + 'static>(
         &self,
         parts: &mut Parts,
-        headers: &HeaderMap,
+        template: &Template,
         take: impl FnOnce(Box<dyn Stream>) -> F + Send + 'static,
     ) -> Response<Answer> {
         let key = websocket_key(parts).and_then(|key| HeaderValue::try_from(accept_for(key)).ok());
         let (Some(accept), Some(upgrade)) = (key, parts.extensions.remove::<OnUpgrade>()) else {
-            return response(Refused::BadRequest.upgrade_answer(), headers, false);
+            return response(Refused::BadRequest.upgrade_answer(), template);
         };
         let client = self.exchange.client;
         client.state.became_tunnel();
@@ -285,7 +305,8 @@ impl Channel<'_> {
         });
         let mut response = Response::new(Answer::Own(None));
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        *response.headers_mut() = headers.clone();
+        *response.headers_mut() = template.headers.clone();
+        *response.extensions_mut() = template.extensions.clone();
         let headers = response.headers_mut();
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -329,8 +350,8 @@ async fn read(parts: &Parts, body: Option<ClientBody>, limit: usize) -> Option<U
     }
 }
 
-/// An answer of a session, with what Node says in every one of its own, and with the handshake in that one.
-fn response(answer: engineio::Answer, headers: &HeaderMap, first: bool) -> Response<Answer> {
+/// An answer of a session, with what Node says in every one of its own.
+fn response(answer: engineio::Answer, template: &Template) -> Response<Answer> {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_REQUEST);
     let good = status == StatusCode::OK;
     let body = if good {
@@ -340,11 +361,9 @@ fn response(answer: engineio::Answer, headers: &HeaderMap, first: bool) -> Respo
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    *response.headers_mut() = headers.clone();
+    *response.headers_mut() = template.headers.clone();
+    *response.extensions_mut() = template.extensions.clone();
     let headers = response.headers_mut();
-    if !first {
-        headers.remove(SET_COOKIE);
-    }
     if let Some(kind) = answer.content_type {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
@@ -352,4 +371,55 @@ fn response(answer: engineio::Answer, headers: &HeaderMap, first: bool) -> Respo
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// A session that Node has opened for a request, and its answer to it.
+struct Accepted {
+    session: NodeSession,
+    response: Response<Answer>,
+}
+
+impl Accepted {
+    /// Reads Node's answer.
+    ///
+    /// # Errors
+    /// The answer itself, where it opens no session, or one without WebSockets, which then stays Node's own.
+    async fn read(response: Response<Answer>) -> Result<Self, Box<Response<Answer>>> {
+        let (parts, body) = response.into_parts();
+        let Answer::Node(body) = body else {
+            return Err(Box::new(Response::from_parts(parts, body)));
+        };
+        let Ok(body) = body.collect().await else {
+            return Err(Box::new(Refusal::BrokenHandshake.into_response()));
+        };
+        let body = body.to_bytes();
+        let packet = OpenPacket::parse(&body).filter(OpenPacket::offers_websocket);
+        let good = parts.status == StatusCode::OK;
+        let mut template = Template {
+            headers: parts.headers.clone(),
+            extensions: parts.extensions.clone(),
+        };
+        for name in [
+            CACHE_CONTROL,
+            CONTENT_LENGTH,
+            CONTENT_TYPE,
+            DATE,
+            SET_COOKIE,
+        ] {
+            template.headers.remove(name);
+        }
+        let response = Response::from_parts(parts, Answer::Own(Some(body)));
+        match packet.filter(|_| good) {
+            Some(packet) => Ok(Self {
+                session: NodeSession {
+                    limits: packet.limits(),
+                    sid: packet.sid,
+                    template,
+                    switched: Template::default(),
+                },
+                response,
+            }),
+            None => Err(Box::new(response)),
+        }
+    }
 }

@@ -40,6 +40,9 @@ pub(super) enum Refusal {
     /// As many clients of a socket wait for Node as may.
     #[error("too many clients wait for node")]
     TooManyWaiting,
+    /// Node broke off while it accepted a client.
+    #[error("node broke off its handshake")]
+    BrokenHandshake,
     /// The proxy stops.
     #[error("the proxy stops")]
     Stopping,
@@ -75,6 +78,7 @@ impl Refusal {
             Self::NativeTimeout => (StatusCode::GATEWAY_TIMEOUT, "native-timeout"),
             Self::NativePanic => (StatusCode::INTERNAL_SERVER_ERROR, "native-panic"),
             Self::TooManyWaiting => (StatusCode::SERVICE_UNAVAILABLE, "node-away"),
+            Self::BrokenHandshake => (StatusCode::BAD_GATEWAY, "node-broken"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Self::Declined => (StatusCode::BAD_GATEWAY, "native-declined"),
             Self::Node(error) => match error {

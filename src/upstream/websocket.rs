@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -27,8 +27,8 @@ const REFUSAL: usize = 1024 * 1024;
 /// The answer to the handshake.
 #[derive(Debug)]
 pub(crate) enum Opened<S> {
-    /// The stream, what came on it right behind the head, and the headers of the 101 that belong to the application.
-    Open(S, Bytes, HeaderMap),
+    /// The stream, what came on it right behind the head, and the 101 without the headers of the handshake.
+    Open(S, Bytes, Response<()>),
     /// Any other answer.
     Refused(Response<Bytes>),
 }
@@ -96,16 +96,20 @@ where
     let parts = upgraded
         .downcast::<TokioIo<S>>()
         .map_err(|_| ForwardError::WrongUpgrade)?;
-    let mut headers = std::mem::take(response.headers_mut());
+    let mut response = response.map(drop);
     for name in [
         CONNECTION,
         UPGRADE,
         SEC_WEBSOCKET_ACCEPT,
         SEC_WEBSOCKET_EXTENSIONS,
     ] {
-        headers.remove(name);
+        response.headers_mut().remove(name);
     }
-    Ok(Opened::Open(parts.io.into_inner(), parts.read_buf, headers))
+    Ok(Opened::Open(
+        parts.io.into_inner(),
+        parts.read_buf,
+        response,
+    ))
 }
 
 fn handshake_key() -> HeaderValue {

@@ -13,7 +13,7 @@ use rustls::ClientConfig;
 use tokio::task::JoinSet;
 
 use crate::support::TestProxy;
-use crate::support::sockets::{Sockets, TUNNEL};
+use crate::support::sockets::{BRIDGE, Sockets, TUNNEL};
 use dialogue::Dialogue;
 use differences::Way;
 
@@ -111,4 +111,16 @@ async fn refusals_of_the_application_pass_a_tunnel() {
     let node = Sockets::start(&[("REFUSE", "please")]).await;
     let proxy = node.proxy(TUNNEL).await;
     compare(&node, &proxy, Way::Tunnel, requests::passes()).await;
+}
+
+#[tokio::test]
+async fn a_bridge_says_what_node_says() {
+    compare_all(BRIDGE, Way::Bridge).await;
+}
+
+#[tokio::test]
+async fn refusals_of_the_application_pass_a_bridge() {
+    let node = Sockets::start(&[("REFUSE", "please")]).await;
+    let proxy = node.proxy(BRIDGE).await;
+    compare(&node, &proxy, Way::Bridge, requests::passes()).await;
 }

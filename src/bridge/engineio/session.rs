@@ -145,12 +145,17 @@ impl Session {
 
     /// Closes the session as `socket.close()` does in Node: what waits is written first, as long as the client shows
     /// that it lives, and then it gets the time that Node gives it to close its end.
-    pub(crate) async fn close(mut self) {
+    ///
+    /// Until then requests come in as before, and `known` is what lets them find it.
+    pub(crate) async fn close<T>(mut self, known: T) {
         self.hold(false);
+        // Node reads a POST to its end and answers it, also where one of its packets made somebody close.
+        self.answer_posted();
         if self.state == State::Open {
             self.state = State::Closing;
         }
         while self.next().await.is_ok() {}
+        drop(known);
         poll_fn(|context| {
             loop {
                 self.farewells.expire(Instant::now());
@@ -164,9 +169,9 @@ impl Session {
     }
 
     /// The same for a proxy that stops: a WebSocket hears 1001, "going away".
-    pub(crate) async fn go_away(mut self) {
+    pub(crate) async fn go_away<T>(mut self, known: T) {
         self.close_code = Some(1001);
-        self.close().await;
+        self.close(known).await;
     }
 
     /// Drops the transport without a word.

@@ -179,8 +179,8 @@ async fn run(
             Some(order) = orders.recv() => match order {
                 Order::Send(message) => session.send(message),
                 Order::Hold(hold) => session.hold(hold),
-                Order::Close => return session.close().await,
-                Order::GoAway => return session.go_away().await,
+                Order::Close => return session.close(()).await,
+                Order::GoAway => return session.go_away(()).await,
                 Order::Discard => return session.discard(),
             },
             heard = session.next() => {
@@ -188,7 +188,7 @@ async fn run(
                 // A test that has heard enough does not listen.
                 let _ = hears.send(heard);
                 if over {
-                    return session.close().await;
+                    return session.close(()).await;
                 }
             }
         }

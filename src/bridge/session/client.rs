@@ -29,6 +29,10 @@ impl Bridge {
             Ok(Some(unit)) => unit,
             Err(Malformed) => return self.refuse("malformed"),
         };
+        // What is broken Node judges, if it is there.
+        if !self.has_leg() && !unit.packet.is_valid() {
+            return self.refuse("malformed");
+        }
         match unit.packet.kind {
             Kind::Connect => self.connect(unit).await,
             Kind::Disconnect => self.disconnect(unit),
@@ -47,11 +51,20 @@ impl Bridge {
     pub(super) async fn connect(&mut self, unit: Unit) -> Result<(), End> {
         let name = unit.packet.namespace().to_owned();
         if self.position(&name).is_some() || !unit.packet.is_valid() {
-            return self.refuse("malformed");
+            // Node closes too, and may have said something before.
+            return match &mut self.node {
+                NodeSide::Open(leg) => {
+                    self.last_to_node = Some(unit.clone());
+                    unit.messages().for_each(|message| leg.send(&message));
+                    Ok(())
+                }
+                _ => self.refuse("malformed"),
+            };
         }
         if self.namespaces.len() >= MOST_NAMESPACES {
             return self.refuse("namespaces");
         }
+        self.connect_by = None;
         let mut namespace = Namespace::new(&name, unit.packet.payload());
         let snapshot = self.snapshot();
         if self.needs_node(&snapshot, &name) {
@@ -140,12 +153,10 @@ impl Bridge {
             }
         };
         if side == Side::Native {
-            let valid = unit.packet.is_valid();
-            if !valid && self.is_node_gone(index) {
-                return self.refuse("malformed");
-            }
-            // What is broken Node may judge; and socketioxide ends a leg on a name that it has to unescape.
-            if !valid || matches!(unit.packet.name(), Some(Cow::Owned(_))) {
+            let packet = &unit.packet;
+            // socketioxide ends a leg on a name that it has to unescape.
+            let escaped = matches!(packet.name(), Some(Cow::Owned(_)));
+            if !packet.is_valid() || packet.is_odd() || escaped {
                 side = Side::Node;
             }
         }

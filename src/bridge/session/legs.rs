@@ -71,16 +71,16 @@ impl Bridge {
         let replays = Arc::clone(&self.replays);
         let legs = self.surroundings.metrics.legs.with_label_values(&["node"]);
         let task = tokio::spawn(async move {
-            let hello = node::open(&target, &handshake, legs).await?;
+            let (leg, _) = node::open(&target, &handshake, legs).await?;
             // One after the other, so that each knows whose greetings it must swallow.
             let turn = replays.turn().await;
-            Ok((hello, turn))
+            Ok((leg, turn))
         });
         self.node = NodeSide::Opening(AbortOnDropHandle::new(task));
     }
 
     pub(super) fn attach_node(&mut self, opened: Reached) -> Result<(), End> {
-        let (hello, turn) = match opened {
+        let (leg, turn) = match opened {
             Ok(opened) => opened,
             Err(NoLeg::Refused(response)) => {
                 debug!(socket = %self.socket, status = %response.status(), "node refuses a client again");
@@ -98,7 +98,7 @@ impl Bridge {
         self.away_since = None;
         self.waiting = None;
         self.retry_delay = FIRST_RETRY;
-        let mut leg = Box::new(hello.leg);
+        let mut leg = Box::new(leg);
         let snapshot = self.snapshot();
         self.greetings = Greetings::since(&self.replays);
         for index in 0..self.namespaces.len() {
