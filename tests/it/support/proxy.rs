@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::certs::Ca;
 use super::client::{Answer, Client, request};
 use super::eventually;
+use super::sockets::SOCKETS_APP;
 
 /// The native application of the tests.
 pub const TEST_APP: App = App {
@@ -89,6 +90,7 @@ pub struct TestProxy {
     pub tls: Arc<ClientConfig>,
     pub stop: Stop,
     pub running: JoinHandle<()>,
+    app: &'static str,
 }
 
 impl Drop for TestProxy {
@@ -100,18 +102,26 @@ impl Drop for TestProxy {
 impl TestProxy {
     /// In front of `node_url`, with what `rules` adds to the file: further tables and rules.
     pub async fn new(node_url: &str, rules: &str) -> Self {
+        Self::serving("test", node_url, rules).await
+    }
+
+    /// The same with another native application.
+    pub async fn serving(app: &'static str, node_url: &str, rules: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ca = Ca::new();
         let path = |name| folder.path().join(name);
         ca.leaf()
             .write(&path("server.pem"), &path("server-key.pem"));
-        fs::write(path("routes.toml"), routes(node_url, rules)).unwrap();
-        Self::start(folder, ca).await
+        let text = routes_of(app, node_url, rules);
+        fs::write(path("routes.toml"), text).unwrap();
+        let mut proxy = Self::start(folder, ca).await;
+        proxy.app = app;
+        proxy
     }
 
     /// With a folder that has its files.
     pub async fn start(folder: TempDir, ca: Ca) -> Self {
-        let server = Server::bind(&folder.path().join("routes.toml"), &[TEST_APP]);
+        let server = Server::bind(&folder.path().join("routes.toml"), &[TEST_APP, SOCKETS_APP]);
         let server = server.unwrap_or_else(|error| panic!("{error:?}"));
         let (address, admin) = (server.address().unwrap(), server.admin_address().unwrap());
         let stop = server.stop();
@@ -125,6 +135,7 @@ impl TestProxy {
             tls,
             stop,
             running,
+            app: "test",
         }
     }
 
@@ -180,7 +191,7 @@ impl TestProxy {
     /// Replaces the rules in place and waits until they are in force.
     pub async fn edit(&self, node_url: &str, rules: &str) {
         let before = self.table().await["generation"].as_u64().unwrap();
-        fs::write(self.routes(), routes(node_url, rules)).unwrap();
+        fs::write(self.routes(), routes_of(self.app, node_url, rules)).unwrap();
         eventually("the new table is in force", || async {
             self.table().await["generation"].as_u64().unwrap() > before
         })
@@ -190,6 +201,10 @@ impl TestProxy {
 
 /// A routes.toml on free ports.
 pub fn routes(node_url: &str, rules: &str) -> String {
+    routes_of("test", node_url, rules)
+}
+
+fn routes_of(app: &str, node_url: &str, rules: &str) -> String {
     format!(
         r#"[server]
 listen = "127.0.0.1:0"
@@ -202,7 +217,7 @@ drain = "5s"
 listen = "127.0.0.1:0"
 
 [native]
-app = "test"
+app = "{app}"
 
 [node]
 url = "{node_url}"

@@ -1,9 +1,22 @@
 //! The Socket.IO server that does what any client may ask of one (tests/legacy/sockets), over plain HTTP.
 
+#[path = "../../../examples/sockets/app.rs"]
+mod app;
+#[path = "../../../examples/sockets/values.rs"]
+mod values;
+
 use std::net::SocketAddr;
+
+use strangler::App;
 
 use super::TestProxy;
 use super::process::{Process, node};
+
+/// The native twin of the server.
+pub(crate) const SOCKETS_APP: App = App {
+    name: "sockets",
+    build: app::build,
+};
 
 /// The part of routes.toml that passes whole connections to Node.
 pub(crate) const TUNNEL: &str = r#"[socket.all]
@@ -16,6 +29,25 @@ pub(crate) const BRIDGE: &str = r#"[socket.all]
 kind = "socket.io"
 path = "/socket.io/"
 mode = "bridge""#;
+
+/// The part that gives some events of each namespace to the native side, and greets each client once.
+pub(crate) const MIXED: &str = r#"[socket.all]
+kind = "socket.io"
+path = "/socket.io/"
+mode = "bridge"
+once = [{ name = "auth" }, { name = "/custom,auth" }]
+
+[rule]
+echo = { events = { all = ["message", "/custom,message-with-ack"] }, to = "native" }"#;
+
+/// The part that gives all events to the native side, of the namespaces that it has.
+pub(crate) const NATIVE: &str = r#"[socket.all]
+kind = "socket.io"
+path = "/socket.io/"
+mode = "bridge"
+
+[rule]
+everything = { events = { all = ["*", "/custom,*"] }, to = "native" }"#;
 
 pub(crate) struct Sockets {
     pub(crate) address: SocketAddr,
@@ -39,6 +71,6 @@ impl Sockets {
 
     /// A proxy before it, with these tables and rules.
     pub(crate) async fn proxy(&self, rules: &str) -> TestProxy {
-        TestProxy::new(&self.url(), rules).await
+        TestProxy::serving("sockets", &self.url(), rules).await
     }
 }

@@ -4,6 +4,7 @@
 // (on connect)          emits `auth` with the handshake's auth
 // message …             emits `message-back` with the same arguments
 // message-with-ack … f  acknowledges with the same arguments
+// side …               emits `side-back` with the word `node` before the same arguments
 // silent f              never acknowledges
 // whoami f              acknowledges with { id, namespace, recovered, rooms }; the transport is not among it, since the
 //                       proxy talks to Node over WebSockets whatever the client does
@@ -45,6 +46,7 @@ function serve(socket, report) {
   socket.emit('auth', handshake.auth);
   socket.on('message', (...values) => socket.emit('message-back', ...values));
   socket.on('message-with-ack', (...values) => values.pop()(...values));
+  socket.on('side', (...values) => socket.emit('side-back', 'node', ...values));
   socket.on('silent', () => {});
   socket.on('whoami', (reply) => {
     reply({ id, namespace: namespace.name, recovered, rooms: [...socket.rooms].filter((room) => room !== id) });
