@@ -21,6 +21,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
 use http::{Method, StatusCode, Uri};
+use prometheus::IntGaugeVec;
 use serde_json::{Map, Value, json};
 use tracing::error;
 
@@ -176,6 +177,11 @@ async fn table(State(view): State<View>) -> Json<Value> {
         "node": { "url": url.to_string(), "needed": snapshot.table.is_node_needed() },
         "rules": rules.collect::<Vec<_>>(),
         "sockets": sockets.collect::<Vec<_>>(),
+        "bridges": {
+            "open": view.metrics.bridges.get(),
+            "legs": gauges(&view.metrics.legs, &["node", "native"]),
+            "queued_bytes": gauges(&view.metrics.queued, &["client", "node", "native"]),
+        },
         "rest": { "node": snapshot.rest.metrics.node.count() },
         "last_load": {
             "at": report.at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
@@ -185,6 +191,22 @@ async fn table(State(view): State<View>) -> Json<Value> {
             "restart_pending": report.restart_pending,
         },
     }))
+}
+
+fn gauges(gauges: &IntGaugeVec, labels: &[&str]) -> Value {
+    let gauge = |label: &&str| {
+        let value = gauges.with_label_values(&[*label]).get();
+        ((*label).to_owned(), value.into())
+    };
+    Value::Object(labels.iter().map(gauge).collect())
+}
+
+/// Events of clients by side.
+fn handled(state: &RuleState) -> Value {
+    json!({
+        "native": state.metrics.native.event_count(),
+        "node": state.metrics.node.event_count(),
+    })
 }
 
 /// One socket: what the file says, which rules claim its messages, and which namespaces still need Node.
@@ -213,6 +235,7 @@ fn describe_socket(table: &Table, at: usize, socket: &Socket, state: &RuleState)
         "namespaces": namespaces.collect::<Vec<_>>(),
         "native": state.metrics.native.count(),
         "node": state.metrics.node.count(),
+        "handled": handled(state),
     })
 }
 
@@ -249,6 +272,7 @@ fn describe(snapshot: &Snapshot, rule: &Rule, state: &RuleState) -> Value {
         "breaker": breaker.map(BreakerState::name),
         "native": state.metrics.native.count(),
         "node": state.metrics.node.count(),
+        "handled": handled(state),
     })
 }
 

@@ -377,6 +377,12 @@ impl SideMetrics {
         self.event_seconds.observe(seconds);
     }
 
+    /// Events so far.
+    #[must_use]
+    pub(crate) fn event_count(&self) -> u64 {
+        self.events.get()
+    }
+
     /// How long events took, to be noted later.
     #[must_use]
     pub(crate) fn event_seconds(&self) -> Histogram {

@@ -32,8 +32,8 @@ pub(crate) struct Namespace {
     pub(crate) native: Part,
     /// The client has its answer to CONNECT.
     pub(crate) answered: bool,
-    /// Native is yet to hear of this client for the first time, right after its CONNECT.
-    pub(crate) is_new: bool,
+    /// What `socket.id` is in Node, and in the client if Node answered first.
+    pub(crate) node_id: Option<String>,
     /// Events that wait for the answer to a CONNECT that the client does not see.
     pub(crate) for_node: VecDeque<Unit>,
     pub(crate) for_native: VecDeque<Order>,
@@ -65,7 +65,7 @@ impl Namespace {
             node: Part::Absent,
             native: Part::Absent,
             answered: false,
-            is_new: true,
+            node_id: None,
             for_node: VecDeque::new(),
             for_native: VecDeque::new(),
             recovery: None,

@@ -219,7 +219,6 @@ impl Bridge {
     /// Waits for the next thing to happen. Everything that is queued is written meanwhile.
     async fn step(&mut self) -> Step {
         let deadline = self.deadline();
-        self.count_queued();
         self.node_first = !self.node_first;
         let Self {
             session,
@@ -230,13 +229,18 @@ impl Bridge {
             generation,
             surroundings,
             node_first,
+            queued,
+            namespaces,
             ..
         } = self;
+        let waiting = namespaces.iter().map(Namespace::waiting_bytes).sum();
         let mut ends = Ends {
             session,
             node,
             native,
             full: holding.is_full(),
+            queued,
+            waiting,
         };
         let mut stop = surroundings.stop.clone();
         tokio::select! {
@@ -252,18 +256,6 @@ impl Bridge {
             } => Step::Deadline,
             Ok(_) = stop.wait_for(|stop| *stop) => Step::Stop,
         }
-    }
-
-    fn count_queued(&mut self) {
-        self.queued.client.set(self.session.queued());
-        let node = match &self.node {
-            NodeSide::Open(leg) => leg.queued(),
-            _ => 0,
-        };
-        let waiting = self.namespaces.iter().map(Namespace::waiting_bytes);
-        self.queued.node.set(node + waiting.sum::<usize>());
-        let native = self.native.as_ref().map_or(0, |leg| leg.queued());
-        self.queued.native.set(native);
     }
 
     /// The next moment at which something is due without anybody saying so.
@@ -296,7 +288,7 @@ impl Bridge {
             }
             Step::Node(Ok(message)) => self.hear_node(message).await,
             Step::Node(Err(end)) => self.lose_node(end),
-            Step::Opened(opened) => self.attach_node(*opened),
+            Step::Opened(opened) => self.attach_node(*opened).await,
             Step::Native(Ok(message)) => self.hear_native(message),
             Step::Native(Err(_)) => self.lose_native(),
             Step::Outcome(id, outcome) => self.settle(id, outcome),
@@ -379,6 +371,9 @@ struct Ends<'b> {
     native: &'b mut Option<Box<NativeLeg>>,
     /// Native has as much to do for this client as it may have.
     full: bool,
+    queued: &'b mut Queued,
+    /// Bytes that wait for a Node that is on its way.
+    waiting: usize,
 }
 
 impl Ends<'_> {
@@ -400,7 +395,20 @@ impl Ends<'_> {
         if let Poll::Ready(message) = self.session.poll_next(context) {
             return Poll::Ready(Step::Client(message));
         }
-        self.poll_legs(context)
+        let step = self.poll_legs(context);
+        self.count_queued();
+        step
+    }
+
+    fn count_queued(&mut self) {
+        self.queued.client.set(self.session.queued());
+        let node = match self.node {
+            NodeSide::Open(leg) => leg.queued(),
+            _ => 0,
+        };
+        self.queued.node.set(node + self.waiting);
+        let native = self.native.as_ref().map_or(0, |leg| leg.queued());
+        self.queued.native.set(native);
     }
 
     fn poll_legs(&mut self, context: &mut Context<'_>) -> Poll<Step> {

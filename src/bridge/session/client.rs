@@ -75,15 +75,17 @@ impl Bridge {
                 return Ok(());
             }
             self.namespaces.push(namespace);
+            if matches!(self.node, NodeSide::Waiting(_)) || self.waiting.is_some() {
+                self.answer_without_node().await;
+            }
             self.reach_node(&snapshot);
-            // Whoever can be answered without Node need not wait for it.
-        } else {
-            self.namespaces.push(namespace);
+            return Ok(());
         }
+        self.namespaces.push(namespace);
         let last = self.namespaces.len() - 1;
         if self.uses_native(&snapshot, &name) {
-            self.join_native(last, None).await;
-        } else if !self.needs_node(&snapshot, &name) {
+            self.join_native(last, false).await;
+        } else {
             self.answer_without_sides(last);
         }
         Ok(())

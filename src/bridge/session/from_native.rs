@@ -91,13 +91,16 @@ impl Bridge {
         Err(End::Drop)
     }
 
-    pub(super) async fn join_native(&mut self, index: usize, node_id: Option<String>) {
+    /// Asks native for a namespace; `replayed` where the client has been in it before.
+    pub(super) async fn join_native(&mut self, index: usize, replayed: bool) {
         let Some(service) = &self.surroundings.native else {
             return;
         };
         let namespace = &mut self.namespaces[index];
-        let replayed = namespace.answered && !std::mem::take(&mut namespace.is_new);
-        let attached = Attached { node_id, replayed };
+        let attached = Attached {
+            node_id: namespace.node_id.clone(),
+            replayed,
+        };
         self.holding.tickets.attach(&namespace.name, attached);
         if self.native.is_none() {
             // Boxed, so that an idle client keeps no room for it.

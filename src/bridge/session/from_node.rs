@@ -67,6 +67,7 @@ impl Bridge {
         let joined: Joined = serde_json::from_str(unit.packet.payload()).unwrap_or_default();
         let namespace = &mut self.namespaces[index];
         let swallowed = namespace.node == Part::Replayed;
+        namespace.node_id = Some(joined.sid);
         namespace.node = Part::Joined;
         namespace.recovery = joined.pid.map(|pid| {
             let offset = namespace
@@ -95,8 +96,7 @@ impl Bridge {
         let snapshot = self.snapshot();
         let name = self.namespaces[index].name.clone();
         if self.namespaces[index].native == Part::Absent && self.uses_native(&snapshot, &name) {
-            let node_id = (!joined.sid.is_empty()).then_some(joined.sid);
-            self.join_native(index, node_id).await;
+            self.join_native(index, swallowed).await;
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ impl Bridge {
         self.node = NodeSide::Opening(AbortOnDropHandle::new(task));
     }
 
-    pub(super) fn attach_node(&mut self, opened: Reached) -> Result<(), End> {
+    pub(super) async fn attach_node(&mut self, opened: Reached) -> Result<(), End> {
         let (leg, turn) = match opened {
             Ok(opened) => opened,
             Err(NoLeg::Refused(response)) => {
@@ -92,6 +92,7 @@ impl Bridge {
                 let delay = self.retry_delay;
                 self.retry_delay = (delay * 2).min(LAST_RETRY);
                 self.node = NodeSide::Waiting(Instant::now() + delay);
+                self.answer_without_node().await;
                 return Ok(());
             }
         };
@@ -121,6 +122,18 @@ impl Bridge {
         Ok(())
     }
 
+    /// Clients that native can answer need not wait for Node.
+    pub(super) async fn answer_without_node(&mut self) {
+        let snapshot = self.snapshot();
+        for index in 0..self.namespaces.len() {
+            let namespace = &self.namespaces[index];
+            let waits = !namespace.answered && namespace.native == Part::Absent;
+            if waits && self.uses_native(&snapshot, &namespace.name) {
+                self.join_native(index, false).await;
+            }
+        }
+    }
+
     /// A flip: sides that are needed from now on are attached, none is closed.
     pub(super) async fn follow_table(&mut self) -> Result<(), End> {
         let snapshot = self.snapshot();
@@ -131,7 +144,7 @@ impl Bridge {
                 && self.namespaces[index].answered
                 && self.uses_native(&snapshot, &name)
             {
-                self.join_native(index, None).await;
+                self.join_native(index, true).await;
             }
             if self.needs_node(&snapshot, &name) && self.namespaces[index].node == Part::Absent {
                 needs_node = true;
