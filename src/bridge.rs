@@ -39,7 +39,7 @@ use tracing::debug;
 use crate::bridge::engineio::{Answer, Limits, Session, Visit};
 use crate::bridge::node::NodeLeg;
 use crate::bridge::replays::Replays;
-use crate::bridge::session::Bridge;
+use crate::bridge::session::{Bridge, Client};
 use crate::bridge::tagged::{First, Tagged};
 use crate::config::{NodeLoss, Socket};
 use crate::live::{Live, Snapshot};
@@ -65,7 +65,7 @@ pub(crate) struct Surroundings {
     pub(crate) metrics: Arc<Metrics>,
     /// The native handlers, if the application has any.
     pub(crate) native: Option<EventService>,
-    /// The application's router, for WebSockets.
+    /// The application's router, for tagged channels.
     pub(crate) router: Option<Router>,
     /// True from the first signal on.
     pub(crate) stop: watch::Receiver<bool>,
@@ -281,16 +281,15 @@ impl Bridges {
             };
             let surroundings = Arc::clone(&bridges.surroundings);
             drop(bridges);
-            let bridge = Bridge::new(
-                surroundings,
+            let client = Client {
                 handshake,
-                session,
-                leg,
-                snapshot,
                 socket,
+                snapshot,
+                leg,
                 replays,
                 waiting,
-            );
+            };
+            let bridge = Bridge::new(surroundings, client, session);
             bridge.run(registration).await;
         };
         tokio::spawn(self.tasks.track_future(run));

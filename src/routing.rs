@@ -32,6 +32,7 @@ pub mod watch;
 mod fixture;
 
 pub use argument::LazyArgument;
+pub(crate) use argument::is_json;
 pub use events::{EventHead, EventRoute};
 pub use table::{Reason, Route, Table};
 

@@ -115,10 +115,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, LegEnd>> {
         self.poll_flush(context);
         loop {
-            let message = ready!(self.socket.poll_next(context));
-            let message = match message {
-                Some(Ok(message)) => message,
-                Some(Err(_)) | None => return Poll::Ready(Err(LegEnd::Lost)),
+            let Some(Ok(message)) = ready!(self.socket.poll_next(context)) else {
+                return Poll::Ready(Err(LegEnd::Lost));
             };
             match message {
                 websocket::Message::Text(text) => match text.first() {

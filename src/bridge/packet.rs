@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde::de::IgnoredAny;
+
+use crate::routing::is_json;
 
 /// Attachments of one packet, as socket.io-parser bounds them.
 const MOST_ATTACHMENTS: usize = 10;
@@ -150,7 +151,7 @@ impl Packet {
         if payload.is_empty() {
             return true;
         }
-        if serde_json::from_str::<IgnoredAny>(payload).is_err() {
+        if !is_json(payload.as_bytes()) {
             // `tryParse` gives `false`, which is no valid payload of anything.
             return false;
         }
@@ -161,12 +162,12 @@ impl Packet {
             Kind::Ack => first == Some(b'['),
             Kind::Event => match self.name() {
                 Some(name) => !RESERVED.contains(&&*name),
-                // A number may stand where the name stands.
+                // A number may stand where the name stands, and a text that Rust has no string for.
                 None => payload
                     .trim_ascii_start()
                     .strip_prefix('[')
                     .and_then(|list| list.trim_ascii_start().bytes().next())
-                    .is_some_and(|byte| byte == b'-' || byte.is_ascii_digit()),
+                    .is_some_and(|byte| matches!(byte, b'-' | b'"') || byte.is_ascii_digit()),
             },
         }
     }

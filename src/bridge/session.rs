@@ -76,6 +76,19 @@ enum End {
     GoAway,
 }
 
+/// A client that is admitted.
+pub(crate) struct Client {
+    pub(crate) handshake: Handshake,
+    /// Where its socket stands in the table of `snapshot`.
+    pub(crate) socket: usize,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Node's, unless it is away or not needed.
+    pub(crate) leg: Option<NodeLeg>,
+    pub(crate) replays: Arc<Replays>,
+    /// It was admitted although Node is away.
+    pub(crate) waiting: Option<Waiting>,
+}
+
 /// The bridge of one client.
 pub(crate) struct Bridge {
     surroundings: Arc<Surroundings>,
@@ -134,16 +147,15 @@ enum Step {
 
 impl Bridge {
     /// The bridge of a client that has its session; `socket` is where its socket stands in the table of `snapshot`.
-    pub(crate) fn new(
-        surroundings: Arc<Surroundings>,
-        handshake: Handshake,
-        session: Session,
-        leg: Option<NodeLeg>,
-        snapshot: Arc<Snapshot>,
-        socket: usize,
-        replays: Arc<Replays>,
-        waiting: Option<Waiting>,
-    ) -> Self {
+    pub(crate) fn new(surroundings: Arc<Surroundings>, client: Client, session: Session) -> Self {
+        let Client {
+            handshake,
+            socket,
+            snapshot,
+            leg,
+            replays,
+            waiting,
+        } = client;
         let share = |side| Share::new(surroundings.metrics.queued.with_label_values(&[side]));
         let queued = Queued {
             client: share("client"),

@@ -26,6 +26,12 @@ pub struct LazyArgument<'m> {
     read: RefCell<Option<Read>>,
 }
 
+/// Whether `JSON.parse` accepts a text. `serde_json` refuses half a surrogate pair, and numbers that are infinite to
+/// JavaScript.
+pub(crate) fn is_json(text: &[u8]) -> bool {
+    scan(text, Root::Message, &Pointers::new([])).is_some()
+}
+
 /// Where pointers begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Root {

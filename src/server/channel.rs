@@ -383,7 +383,7 @@ impl Accepted {
     /// Reads Node's answer.
     ///
     /// # Errors
-    /// The answer itself, where it opens no session, or one without WebSockets, which then stays Node's own.
+    /// The answer itself, where it opens no session, or one that cannot become a WebSocket, which then stays Node's own.
     async fn read(response: Response<Answer>) -> Result<Self, Box<Response<Answer>>> {
         let (parts, body) = response.into_parts();
         let Answer::Node(body) = body else {
