@@ -17,6 +17,7 @@ mod garden;
 mod js_json;
 mod layout;
 mod life_cycle;
+mod migration;
 mod native_side;
 mod node_away;
 mod path_confusion;

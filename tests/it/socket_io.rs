@@ -1,12 +1,13 @@
 //! Readers of the time card through the proxy: real clients, the real server, and a witness that needs no proxy.
 
 mod engine_io;
-mod readers;
 
 use serde_json::Value;
 
+use crate::support::readers::{
+    Mode, Readers, connect, expected_texts, greetings_of, hear, messages,
+};
 use crate::support::timecard::Timecard;
-use readers::{Mode, Readers, connect, expected_texts, greetings_of, hear, messages};
 
 use Mode::{Polling, Upgrade, Websocket};
 

@@ -5,6 +5,7 @@ pub mod client;
 pub mod node;
 pub mod process;
 pub mod proxy;
+pub mod readers;
 pub mod sockets;
 pub mod timecard;
 

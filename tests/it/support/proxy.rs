@@ -90,7 +90,7 @@ pub struct TestProxy {
     pub tls: Arc<ClientConfig>,
     pub stop: Stop,
     pub running: JoinHandle<()>,
-    app: &'static str,
+    native: String,
 }
 
 impl Drop for TestProxy {
@@ -102,26 +102,27 @@ impl Drop for TestProxy {
 impl TestProxy {
     /// In front of `node_url`, with what `rules` adds to the file: further tables and rules.
     pub async fn new(node_url: &str, rules: &str) -> Self {
-        Self::serving("test", node_url, rules).await
+        Self::serving("app = \"test\"", node_url, rules).await
     }
 
-    /// The same with another native application.
-    pub async fn serving(app: &'static str, node_url: &str, rules: &str) -> Self {
+    /// The same with another `[native]`.
+    pub async fn serving(native: &str, node_url: &str, rules: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ca = Ca::new();
         let path = |name| folder.path().join(name);
         ca.leaf()
             .write(&path("server.pem"), &path("server-key.pem"));
-        let text = routes_of(app, node_url, rules);
+        let text = routes_of(native, node_url, rules);
         fs::write(path("routes.toml"), text).unwrap();
         let mut proxy = Self::start(folder, ca).await;
-        proxy.app = app;
+        native.clone_into(&mut proxy.native);
         proxy
     }
 
     /// With a folder that has its files.
     pub async fn start(folder: TempDir, ca: Ca) -> Self {
-        let server = Server::bind(&folder.path().join("routes.toml"), &[TEST_APP, SOCKETS_APP]);
+        let apps = [&[TEST_APP, SOCKETS_APP], strangler::apps::ALL].concat();
+        let server = Server::bind(&folder.path().join("routes.toml"), &apps);
         let server = server.unwrap_or_else(|error| panic!("{error:?}"));
         let (address, admin) = (server.address().unwrap(), server.admin_address().unwrap());
         let stop = server.stop();
@@ -135,7 +136,7 @@ impl TestProxy {
             tls,
             stop,
             running,
-            app: "test",
+            native: "app = \"test\"".to_owned(),
         }
     }
 
@@ -191,7 +192,7 @@ impl TestProxy {
     /// Replaces the rules in place and waits until they are in force.
     pub async fn edit(&self, node_url: &str, rules: &str) {
         let before = self.table().await["generation"].as_u64().unwrap();
-        fs::write(self.routes(), routes_of(self.app, node_url, rules)).unwrap();
+        fs::write(self.routes(), routes_of(&self.native, node_url, rules)).unwrap();
         eventually("the new table is in force", || async {
             self.table().await["generation"].as_u64().unwrap() > before
         })
@@ -201,10 +202,10 @@ impl TestProxy {
 
 /// A routes.toml on free ports.
 pub fn routes(node_url: &str, rules: &str) -> String {
-    routes_of("test", node_url, rules)
+    routes_of("app = \"test\"", node_url, rules)
 }
 
-fn routes_of(app: &str, node_url: &str, rules: &str) -> String {
+fn routes_of(native: &str, node_url: &str, rules: &str) -> String {
     format!(
         r#"[server]
 listen = "127.0.0.1:0"
@@ -217,7 +218,7 @@ drain = "5s"
 listen = "127.0.0.1:0"
 
 [native]
-app = "{app}"
+{native}
 
 [node]
 url = "{node_url}"

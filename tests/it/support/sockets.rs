@@ -71,6 +71,6 @@ impl Sockets {
 
     /// A proxy before it, with these tables and rules.
     pub(crate) async fn proxy(&self, rules: &str) -> TestProxy {
-        TestProxy::serving("sockets", &self.url(), rules).await
+        TestProxy::serving("app = \"sockets\"", &self.url(), rules).await
     }
 }

@@ -37,11 +37,17 @@ impl Timecard {
 
     /// Kills it without a word to its clients, and starts it on the same port.
     pub(crate) async fn restart(&mut self) {
-        self.process.take().unwrap().kill().await;
+        self.stop().await;
         self.launch().await;
     }
 
-    async fn launch(&mut self) {
+    /// Kills it.
+    pub(crate) async fn stop(&mut self) {
+        self.process.take().unwrap().kill().await;
+    }
+
+    /// On the port that it had before.
+    pub(crate) async fn launch(&mut self) {
         let mut command: Command = node("tests/legacy/timecard", "server.js");
         let path = |name: &str| self.folder.path().join(name);
         command
@@ -49,10 +55,7 @@ impl Timecard {
             .env("PORT", self.address.port().to_string())
             .env("TLS_CERT", path("node.pem"))
             .env("TLS_KEY", path("node-key.pem"))
-            .env(
-                "DATABASE_URL",
-                format!("sqlite:{}", path("timecard.db").display()),
-            );
+            .env("DATABASE_URL", self.database());
         let mut process = Process::start(command);
         let line = process.line().await;
         let (_, address) = line.rsplit_once("https://").unwrap();
@@ -70,15 +73,28 @@ impl Timecard {
 
     /// A proxy in front of it that tunnels its Socket.IO connections.
     pub(crate) async fn proxy(&self) -> TestProxy {
-        let rules = format!(
-            r#"ca = "{}"
-
-[socket.readers]
+        let socket = r#"[socket.readers]
 kind = "socket.io"
 path = "/socket.io/"
-mode = "tunnel""#,
-            self.ca_file().display()
-        );
-        TestProxy::new(&self.url(), &rules).await
+mode = "tunnel""#;
+        TestProxy::new(&self.url(), &self.trusted(socket)).await
+    }
+
+    /// A proxy in front of it with the native time card on the same database.
+    pub(crate) async fn proxy_with_native(&self, rules: &str) -> TestProxy {
+        let native = format!("app = \"timecard\"\ndatabase = \"{}\"", self.database());
+        TestProxy::serving(&native, &self.url(), &self.trusted(rules)).await
+    }
+
+    /// These rules behind the word that its certificate is trusted.
+    pub(crate) fn trusted(&self, rules: &str) -> String {
+        format!("ca = \"{}\"\n\n{rules}", self.ca_file().display())
+    }
+
+    fn database(&self) -> String {
+        format!(
+            "sqlite:{}",
+            self.folder.path().join("timecard.db").display()
+        )
     }
 }

@@ -7,11 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
-use crate::support::process::{Process, node, python};
+use super::process::{Process, node, python};
 
 /// How a client connects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(crate) enum Mode {
     /// Polling first, then a WebSocket, as all do by default.
     Upgrade,
     Websocket,
@@ -29,26 +29,26 @@ impl Mode {
 }
 
 /// Clients in one process.
-pub(super) struct Readers {
-    pub(super) name: &'static str,
+pub(crate) struct Readers {
+    pub(crate) name: &'static str,
     process: Process,
     modes: Vec<Mode>,
     /// What each client has heard since it connected.
-    pub(super) heard: Vec<Heard>,
+    pub(crate) heard: Vec<Heard>,
 }
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Heard {
-    greetings: usize,
-    pub(super) texts: Vec<Value>,
+pub(crate) struct Heard {
+    pub(crate) greetings: usize,
+    pub(crate) texts: Vec<Value>,
 }
 
 impl Readers {
-    pub(super) fn python(modes: &[Mode]) -> Self {
+    pub(crate) fn python(modes: &[Mode]) -> Self {
         Self::new("python", Process::start(python("readers.py")), modes)
     }
 
-    pub(super) fn js(modes: &[Mode]) -> Self {
+    pub(crate) fn js(modes: &[Mode]) -> Self {
         let process = Process::start(node("tests/js", "readers.mjs"));
         Self::new("js", process, modes)
     }
@@ -62,12 +62,12 @@ impl Readers {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.modes.len()
     }
 
     /// One after the other. Returns how many connections were lost before the server had answered CONNECT.
-    pub(super) async fn connect(&mut self, url: &str) -> usize {
+    pub(crate) async fn connect(&mut self, url: &str) -> usize {
         let modes: Vec<&str> = self.modes.iter().map(|mode| mode.name()).collect();
         let command = json!({ "do": "connect", "url": url, "modes": modes });
         self.process.tell(command).await;
@@ -83,7 +83,7 @@ impl Readers {
     }
 
     /// Node was killed: every client loses its connection, and gets another.
-    pub(super) async fn come_back(&mut self) {
+    pub(crate) async fn come_back(&mut self) {
         let (mut lost, mut back) = (HashSet::new(), HashSet::new());
         while back.len() < self.len() {
             match self.next_but_hello().await {
@@ -101,12 +101,12 @@ impl Readers {
     }
 
     /// The messages of each client.
-    pub(super) async fn send(&mut self, messages: &[Vec<Value>]) {
+    pub(crate) async fn send(&mut self, messages: &[Vec<Value>]) {
         let command = json!({ "do": "send", "messages": messages });
         self.process.tell(command).await;
     }
 
-    pub(super) async fn transports(&mut self) -> Vec<String> {
+    pub(crate) async fn transports(&mut self) -> Vec<String> {
         self.process.tell(json!({ "do": "transports" })).await;
         match self.next_but_hello().await {
             Event::Transports(names) => names,
@@ -114,7 +114,7 @@ impl Readers {
         }
     }
 
-    pub(super) fn expected_transports(&self) -> Vec<&'static str> {
+    pub(crate) fn expected_transports(&self) -> Vec<&'static str> {
         self.modes
             .iter()
             .map(|mode| match mode {
@@ -125,13 +125,13 @@ impl Readers {
     }
 
     /// They may connect again afterwards.
-    pub(super) async fn disconnect(&mut self) {
+    pub(crate) async fn disconnect(&mut self) {
         self.process.tell(json!({ "do": "disconnect" })).await;
         while self.next().await != Event::Done {}
         self.heard = vec![Heard::default(); self.len()];
     }
 
-    pub(super) async fn hear(&mut self, count: usize) {
+    pub(crate) async fn hear(&mut self, count: usize) {
         while self.heard.iter().any(|heard| heard.texts.len() < count) {
             let event = self.next().await;
             assert_eq!(event, Event::Hello, "{}", self.name);
@@ -185,7 +185,7 @@ enum Event {
 
 /// All groups, one after the other. Whether Node greeted for a connection that was lost on the way cannot be known, so
 /// then all begin anew.
-pub(super) async fn connect(groups: &mut [Readers], url: &str) {
+pub(crate) async fn connect(groups: &mut [Readers], url: &str) {
     for _ in 0..5 {
         let mut lost = 0;
         for group in &mut *groups {
@@ -202,7 +202,7 @@ pub(super) async fn connect(groups: &mut [Readers], url: &str) {
 }
 
 /// Waits until each has heard so many texts, and then of a last one that everybody is told.
-pub(super) async fn hear(groups: &mut [Readers], count: usize, last: &str) {
+pub(crate) async fn hear(groups: &mut [Readers], count: usize, last: &str) {
     for group in groups.iter_mut() {
         group.hear(count).await;
     }
@@ -219,7 +219,7 @@ pub(super) async fn hear(groups: &mut [Readers], count: usize, last: &str) {
 }
 
 /// How often each was greeted.
-pub(super) fn greetings_of(groups: &[Readers]) -> Vec<usize> {
+pub(crate) fn greetings_of(groups: &[Readers]) -> Vec<usize> {
     groups
         .iter()
         .flat_map(|group| group.heard.iter().map(|heard| heard.greetings))
@@ -231,7 +231,7 @@ fn ip(sender: usize) -> String {
 }
 
 /// What one reader sends.
-pub(super) fn messages(sender: usize) -> Vec<Value> {
+pub(crate) fn messages(sender: usize) -> Vec<Value> {
     let ip = ip(sender);
     vec![
         json!({ "ip": ip, "status": "start_connect", "message": "", "data": {} }),
@@ -245,7 +245,7 @@ pub(super) fn messages(sender: usize) -> Vec<Value> {
 }
 
 /// What everybody hears of it: JSON as JavaScript writes it, pictures as base64, names of drivers looked up.
-pub(super) fn expected_texts(sender: usize) -> Vec<Value> {
+pub(crate) fn expected_texts(sender: usize) -> Vec<Value> {
     let ip = ip(sender);
     let picture = STANDARD.encode(picture(sender));
     [
