@@ -25,7 +25,7 @@ use crate::bridge::leg::LegEnd;
 use crate::bridge::namespace::Namespace;
 use crate::bridge::native::NativeLeg;
 use crate::bridge::node::{NoLeg, NodeLeg};
-use crate::bridge::replays::{Greetings, Replays, Turn};
+use crate::bridge::replays::{Greetings, Member, Replays, Turn};
 use crate::bridge::unit::{Assembly, Unit};
 use crate::bridge::{Registration, Surroundings, Waiting};
 use crate::config::{self, Flips};
@@ -45,6 +45,9 @@ const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// How it went to reach Node again.
 type Reached = Result<(NodeLeg, Turn), NoLeg>;
+
+/// How long events for Node wait for the legs of other clients.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a client may be in no namespace, as `connectTimeout` of Node's server has it by default. With a leg there, Node
 /// sees to it.
@@ -103,6 +106,13 @@ pub(crate) struct Bridge {
     away_since: Option<Instant>,
     retry_delay: Duration,
     replays: Arc<Replays>,
+    member: Member,
+    /// True when all clients of the socket have their legs: only then does what Node says to everybody reach everybody.
+    all_settled: watch::Receiver<bool>,
+    /// Until when events wait for that.
+    settle_by: Option<Instant>,
+    /// They have waited long enough, until all are there once more.
+    waits_no_more: bool,
     /// Held while Node is asked again for what the client had before.
     turn: Option<Turn>,
     /// Greetings of replays that reached this client's leg, and were swallowed.
@@ -141,6 +151,8 @@ enum Step {
     Native(Result<Message, LegEnd>),
     Outcome(u64, Outcome),
     Table,
+    /// All clients of the socket have their legs.
+    Settled,
     Deadline,
     Stop,
 }
@@ -162,6 +174,7 @@ impl Bridge {
             node: share("node"),
             native: share("native"),
         };
+        let member = Member::new(Arc::clone(&replays), snapshot.table.generation());
         let settings = &snapshot.table.config().sockets[socket];
         let (id, flips) = (settings.id.clone(), settings.flips);
         let (sender, outcomes) = mpsc::unbounded_channel();
@@ -177,6 +190,10 @@ impl Bridge {
             away_since: None,
             retry_delay: FIRST_RETRY,
             greetings: Greetings::since(&replays),
+            all_settled: member.all_settled(),
+            member,
+            settle_by: None,
+            waits_no_more: false,
             replays,
             turn: None,
             native: None,
@@ -243,6 +260,8 @@ impl Bridge {
             node_first,
             queued,
             namespaces,
+            all_settled,
+            settle_by,
             ..
         } = self;
         let waiting = namespaces.iter().map(Namespace::waiting_bytes).sum();
@@ -260,6 +279,7 @@ impl Bridge {
             Some((id, outcome)) = outcomes.recv() => Step::Outcome(id, outcome),
             step = poll_fn(|context| ends.poll(context, *node_first)) => step,
             Ok(()) = generation.changed() => Step::Table,
+            Ok(_) = all_settled.wait_for(|settled| *settled), if settle_by.is_some() => Step::Settled,
             () = async {
                 match deadline {
                     Some(deadline) => sleep_until(deadline).await,
@@ -287,6 +307,7 @@ impl Bridge {
             given_up,
             turn,
             connect_by,
+            self.settle_by,
         ];
         dues.into_iter().flatten().min()
     }
@@ -305,6 +326,10 @@ impl Bridge {
             Step::Native(Err(_)) => self.lose_native(),
             Step::Outcome(id, outcome) => self.settle(id, outcome),
             Step::Table => self.follow_table().await,
+            Step::Settled => {
+                self.release();
+                Ok(())
+            }
             Step::Deadline => self.overdue(),
             Step::Stop => Err(End::GoAway),
         }

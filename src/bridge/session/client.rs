@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Bridge, End, MOST_NAMESPACES, NodeSide};
+use super::{Bridge, End, MOST_NAMESPACES, NodeSide, SETTLE_TIMEOUT};
 use crate::bridge::engineio::Message;
 use crate::bridge::held::Order;
 use crate::bridge::namespace::{Namespace, Part};
@@ -102,6 +102,7 @@ impl Bridge {
         let Some(index) = self.position(unit.packet.namespace()) else {
             return self.refuse("malformed");
         };
+        self.release();
         let namespace = self.namespaces.swap_remove(index);
         if let (Some(leg), Part::Joined | Part::Replayed | Part::Asked) =
             (&mut self.native, namespace.native)
@@ -231,10 +232,15 @@ impl Bridge {
     ) -> Result<(), End> {
         rule.metrics.node.event();
         let gone = matches!(self.node, NodeSide::Absent) && self.is_node_gone(index);
+        // An early event is Node's to judge.
+        let is_there = match self.namespaces[index].node {
+            Part::Asked => true,
+            Part::Joined => self.namespaces[index].for_node.is_empty() && self.is_settled(),
+            Part::Absent | Part::Replayed | Part::Refused => false,
+        };
         let namespace = &mut self.namespaces[index];
-        match (&mut self.node, namespace.node) {
-            // An early event is Node's to judge.
-            (NodeSide::Open(leg), Part::Joined | Part::Asked) => {
+        match &mut self.node {
+            NodeSide::Open(leg) if is_there => {
                 if let Some(id) = unit.packet.id() {
                     self.asked.note(id, &rule.metrics.node);
                 }
@@ -249,6 +255,34 @@ impl Bridge {
             _ => {
                 namespace.for_node.push_back(unit);
                 self.check_backlog(index)
+            }
+        }
+    }
+
+    /// Whether what Node says to everybody reaches everybody. Waits for that only for a while.
+    pub(super) fn is_settled(&mut self) -> bool {
+        if *self.all_settled.borrow() {
+            self.waits_no_more = false;
+            return true;
+        }
+        if !self.waits_no_more {
+            self.settle_by
+                .get_or_insert_with(|| Instant::now() + SETTLE_TIMEOUT);
+        }
+        self.waits_no_more
+    }
+
+    /// Gives Node what waited for it.
+    pub(super) fn release(&mut self) {
+        self.settle_by = None;
+        let NodeSide::Open(leg) = &mut self.node else {
+            return;
+        };
+        for namespace in &mut self.namespaces {
+            if namespace.node == Part::Joined {
+                for unit in std::mem::take(&mut namespace.for_node) {
+                    unit.messages().for_each(|message| leg.send(&message));
+                }
             }
         }
     }

@@ -1,9 +1,9 @@
 //! What Node says.
 
-use super::{Bridge, End, NodeSide};
+use super::{Bridge, End};
 use crate::bridge::engineio::Message;
 use crate::bridge::leg::LegEnd;
-use crate::bridge::namespace::{Joined, Part, Recovery, last_text};
+use crate::bridge::namespace::{Joined, Namespace, Part, Recovery, last_text};
 use crate::bridge::packet::{Kind, Malformed, bare};
 use crate::bridge::unit::Unit;
 use crate::routing::LazyArgument;
@@ -80,18 +80,13 @@ impl Bridge {
             namespace.answered = true;
             self.session.send(Message::Text(unit.packet.text.clone()));
         }
-        let waiting = std::mem::take(&mut namespace.for_node);
-        if let NodeSide::Open(leg) = &mut self.node {
-            for unit in waiting {
-                unit.messages().for_each(|message| leg.send(&message));
-            }
-        }
-        if self
-            .namespaces
-            .iter()
-            .all(|namespace| namespace.node != Part::Replayed)
-        {
+        let pending = |namespace: &Namespace| matches!(namespace.node, Part::Replayed);
+        if !self.namespaces.iter().any(pending) {
             self.turn = None;
+            self.member.settle();
+            if self.is_settled() {
+                self.release();
+            }
         }
         let snapshot = self.snapshot();
         let name = self.namespaces[index].name.clone();

@@ -9,7 +9,7 @@ use tracing::debug;
 use super::{ASSEMBLY_TIMEOUT, Bridge, End, FIRST_RETRY, LAST_RETRY, NodeSide, Reached};
 use crate::bridge::engineio::Message;
 use crate::bridge::leg::LegEnd;
-use crate::bridge::namespace::Part;
+use crate::bridge::namespace::{Namespace, Part};
 use crate::bridge::node::{self, NoLeg};
 use crate::bridge::packet::with_payload;
 use crate::bridge::replays::Greetings;
@@ -66,6 +66,7 @@ impl Bridge {
         if !matches!(self.node, NodeSide::Absent | NodeSide::Waiting(_)) {
             return;
         }
+        self.member.unsettle();
         self.away_since.get_or_insert_with(Instant::now);
         let (target, handshake) = (Arc::clone(&snapshot.node), Arc::clone(&self.handshake));
         let replays = Arc::clone(&self.replays);
@@ -118,7 +119,12 @@ impl Bridge {
             leg.send(&Message::Text(text));
         }
         self.node = NodeSide::Open(leg);
-        self.turn = Some(turn);
+        let replays = |namespace: &Namespace| namespace.node == Part::Replayed;
+        if self.namespaces.iter().any(replays) {
+            self.turn = Some(turn);
+        } else {
+            self.member.settle();
+        }
         Ok(())
     }
 
@@ -137,6 +143,7 @@ impl Bridge {
     /// A flip: sides that are needed from now on are attached, none is closed.
     pub(super) async fn follow_table(&mut self) -> Result<(), End> {
         let snapshot = self.snapshot();
+        self.member.see(snapshot.table.generation());
         let mut needs_node = false;
         for index in 0..self.namespaces.len() {
             let name = self.namespaces[index].name.clone();
@@ -163,11 +170,18 @@ impl Bridge {
             }
         }
         if needs_node {
+            self.member.unsettle();
             self.reach_node(&snapshot);
-        } else if let NodeSide::Waiting(_) | NodeSide::Opening(_) = &self.node {
+            return Ok(());
+        }
+        if let NodeSide::Waiting(_) | NodeSide::Opening(_) = &self.node {
             // A Node that nothing needs is not retried.
             self.node = NodeSide::Absent;
             self.away_since = None;
+        }
+        let pending = |namespace: &Namespace| namespace.node == Part::Replayed;
+        if !self.namespaces.iter().any(pending) {
+            self.member.settle();
         }
         Ok(())
     }
@@ -191,6 +205,10 @@ impl Bridge {
         }
         if self.turn.as_ref().is_some_and(|turn| turn.until <= now) {
             self.turn = None;
+        }
+        if self.settle_by.is_some_and(|by| by <= now) {
+            self.waits_no_more = true;
+            self.release();
         }
         if self
             .assembling_since
