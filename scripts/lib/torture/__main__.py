@@ -15,7 +15,8 @@ from . import processes
 from .report import Report, say
 from .stage import Stage
 
-SCENARIOS = ["flips", "node", "bodies", "stop", "restarts", "clients", "http2", "certificates", "smuggling"]
+SCENARIOS = ["flips", "node", "bodies", "stop", "restarts", "clients", "http2", "certificates", "smuggling",
+             "event-flips"]
 OPTIONAL = ["soak"]
 
 
@@ -40,7 +41,7 @@ def parse():
 
 
 async def perform(name, options, folder, report):
-    scenario = importlib.import_module(f".{name}", __package__)
+    scenario = importlib.import_module("." + name.replace("-", "_"), __package__)
     report.begin(name, scenario.ABOUT)
     began = time.monotonic()
     async with Stage(options, Path(folder) / name, report) as stage:

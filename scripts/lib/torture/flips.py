@@ -22,12 +22,12 @@ def rules(side):
 class Flipper:
     """Writes the file, and knows what it said when."""
 
-    def __init__(self, proxy):
-        self.proxy = proxy
+    def __init__(self, proxy, rules=rules):
+        self.proxy, self.rules = proxy, rules
         self.edits = []
 
     def write(self, side, by_rename, broken=False):
-        text = self.proxy.text(rules(side))
+        text = self.proxy.text(self.rules(side))
         if broken:
             text = text.replace(f'to = "{side}"', f'to = "{side}', 1)
         if by_rename:

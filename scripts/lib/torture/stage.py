@@ -37,11 +37,12 @@ url = "http://127.0.0.1:{node}"
 {limits}
 
 [native]
-app = "timecard"
-database = "sqlite:timecard.db"
+{native}
 
 {rules}
 """
+
+TIMECARD = 'app = "timecard"\ndatabase = "sqlite:timecard.db"'
 
 NATIVE_DRIVERS = '[rule.drivers]\nhttp = ["GET /api/drivers"]\nto = "native"\n'
 
@@ -109,34 +110,41 @@ class Stage:
         self.started.append(process)
         return process
 
-    async def node(self, port=0, **environment):
-        node = Node(self, port, environment)
+    async def node(self, port=0, script=HERE / "backend.js", **environment):
+        node = Node(self, port, script, environment)
         await node.listening()
         return node
 
-    async def proxy(self, node_port, rules=NATIVE_DRIVERS, files=None, **keys):
-        proxy = Proxy(self, node_port, rules, files, keys)
+    def example(self, name):
+        """A program of examples/, built beside the proxy."""
+        path = Path(self.options.binary).parent / "examples" / name
+        if not os.access(path, os.X_OK):
+            raise RuntimeError(f"{path} is not there: cargo build --release --examples")
+        return path
+
+    async def proxy(self, node_port, rules=NATIVE_DRIVERS, files=None, binary=None, **keys):
+        proxy = Proxy(self, node_port, rules, files, binary or self.options.binary, keys)
         self.proxies.append(proxy)
         await proxy.ready()
         return proxy
 
 
 class Node:
-    """backend.js, a real Node.js server."""
+    """A real Node.js server that prints its port first: backend.js, unless another script is named."""
 
-    def __init__(self, stage, port, environment):
-        self.stage, self.environment, self.port = stage, environment, port
+    def __init__(self, stage, port, script, environment):
+        self.stage, self.environment, self.port, self.script = stage, environment, port, script
         self.journal_path = stage.folder / "journal"
         self.spawn()
 
     def spawn(self):
         environment = {"PORT": str(self.port), "JOURNAL": str(self.journal_path), **self.environment}
-        self.process = self.stage.start(["node", HERE / "backend.js"], "node", environment=environment, stdout=subprocess.PIPE)
+        self.process = self.stage.start(["node", self.script], "node", environment=environment, stdout=subprocess.PIPE)
 
     async def listening(self):
         line = await asyncio.to_thread(self.process.stdout.readline)
         if not line:
-            raise RuntimeError(f"backend.js did not start: {(self.stage.folder / 'node.log').read_text()[-500:]}")
+            raise RuntimeError(f"{self.script.name} did not start: {(self.stage.folder / 'node.log').read_text()[-500:]}")
         self.port = json.loads(line)["port"]
         return time.monotonic()
 
@@ -165,18 +173,18 @@ class Node:
 class Proxy:
     """A running strangler."""
 
-    def __init__(self, stage, node_port, rules, files, keys):
+    def __init__(self, stage, node_port, rules, files, binary, keys):
         self.stage, self.node_port, self.keys = stage, node_port, keys
         self.port, self.admin = processes.free_port(), processes.free_port()
         number = len(stage.proxies)
         self.routes = stage.folder / f"routes{number or ''}.toml"
         self.log_path = stage.folder / f"proxy{number or ''}.log"
         self.routes.write_text(self.text(rules))
-        self.process = stage.start([stage.options.binary, "serve", "--routes", self.routes], self.log_path.stem, files=files)
+        self.process = stage.start([binary, "serve", "--routes", self.routes], self.log_path.stem, files=files)
         self.pid = self.process.pid
 
     def text(self, rules):
-        keys = {"server": "", "node_keys": "", "limits": "", **self.keys}
+        keys = {"server": "", "node_keys": "", "limits": "", "native": TIMECARD, **self.keys}
         return ROUTES.format(port=self.port, admin=self.admin, node=self.node_port, rules=rules, **keys)
 
     async def ready(self):
