@@ -57,7 +57,7 @@ async fn the_shipped_file_is_good() {
     output(&["certs"], folder.path()).await;
     let (good, rules, warnings) = output(&["check"], folder.path()).await;
     assert!(good && warnings.is_empty(), "{warnings}");
-    assert!(rules.contains("routes.toml: 2 rules, no error"), "{rules}");
+    assert!(rules.contains("routes.toml: 5 rules, no error"), "{rules}");
     let (good, line, _) = output(&["explain", "GET", "/API/ic_log/?x=1"], folder.path()).await;
     assert!(
         good && line.starts_with("logs  GET /api/ic_log  node"),
@@ -145,12 +145,14 @@ kind = "socket.io"
 path = "/old/"
 "#;
     let file = fs::read_to_string(root.join("routes.toml")).unwrap();
-    let bridged = file.replace(
-        "mode = \"tunnel\"",
-        "mode = \"bridge\"\nnode_loss = \"resume\"",
-    );
-    assert_ne!(bridged, file);
-    fs::write(folder.path().join("tunnel.toml"), file).unwrap();
+    let (tables, _) = file.split_once("[socket.readers]").unwrap();
+    let readers = |mode: &str| {
+        format!(
+            "{tables}[socket.readers]\nkind = \"socket.io\"\npath = \"/socket.io/\"\nmode = {mode}\n"
+        )
+    };
+    let bridged = readers("\"bridge\"\nnode_loss = \"resume\"");
+    fs::write(folder.path().join("tunnel.toml"), readers("\"tunnel\"")).unwrap();
     fs::write(folder.path().join("routes.toml"), bridged + rules).unwrap();
     let explain = async |arguments: &[&str]| {
         let arguments = [&["explain", "--on"], arguments].concat();
@@ -212,8 +214,8 @@ path = "/old/"
         "socket readers  /socket.io/  bridge, node_loss resume\n",
         "socket game  /api/ws  bridge, node_loss bounce, tag /type\n",
         "socket old  /old/  tunnel to Node\n",
-        "cards    node        on readers: message, /admin,*  where /status = \"insert ic_log\" or \"delete_ic\" and query:room = \"7\"\n",
-        "beat     node        on game: Heartbeat\n",
+        "cards   node        on readers: message, /admin,*  where /status = \"insert ic_log\" or \"delete_ic\" and query:room = \"7\"\n",
+        "beat    node        on game: Heartbeat\n",
     ] {
         assert!(text.contains(line), "{text}");
     }
