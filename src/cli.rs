@@ -19,7 +19,7 @@ use crate::live::LoadError;
 use crate::native::App;
 use crate::telemetry::LogFormat;
 
-/// Moves a Node.js application to Rust, path by path, behind one public port.
+/// Moves a Node.js application to Rust, path by path and event by event, behind one public port.
 #[derive(Debug, Parser)]
 #[command(name = "strangler", version, max_term_width = 100)]
 struct Arguments {

@@ -1,5 +1,6 @@
-//! A strangler-fig reverse proxy. It stands in front of a legacy Node.js application and answers each path either
-//! itself, with an ordinary axum application in the same process, or from Node, as `routes.toml` says.
+//! A strangler-fig reverse proxy. It stands in front of a legacy Node.js application and answers each path, and each
+//! event of a live connection, either itself, with an ordinary axum and socketioxide application in the same process, or
+//! from Node, as `routes.toml` says.
 //!
 //! A team that moves its own application depends on this crate and writes a `main` of a few lines. It gets the whole
 //! command line (`serve`, `check`, `explain`, …) with its own application behind it:
@@ -39,8 +40,8 @@
 //!
 //! The code reads in this order: `cli` parses the command, `server` wires everything and holds the way of a request
 //! (`server::dispatch`), `live` keeps the table in force, `routing` decides, `config` reads the file, `upstream` is
-//! Node, `bridge` joins live channels, `certificate` reads those of both ends, `native` is the application's side, `apps` are the applications, `admin` and
-//! `metrics` show what happens.
+//! Node, `bridge` joins live channels, `certificate` reads those of both ends, `native` is the application's side, `apps`
+//! are the applications, `admin` and `metrics` show what happens.
 
 mod admin;
 #[doc(hidden)]
