@@ -29,6 +29,7 @@ use std::time::Duration;
 use axum::Router;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::Uri;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -36,7 +37,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use crate::bridge::engineio::{Answer, Limits, Session, Visit};
+use crate::bridge::engineio::{Answer, Limits, Query, Session, Visit};
 use crate::bridge::node::NodeLeg;
 use crate::bridge::replays::Replays;
 use crate::bridge::session::{Bridge, Client};
@@ -170,6 +171,12 @@ impl Bridges {
     /// The session of this id.
     pub(crate) fn find(&self, sid: &str) -> Option<Entry> {
         self.sessions.shard(sid).get(sid).cloned()
+    }
+
+    /// Whether a request names a session that lives here.
+    pub(crate) fn has_session(&self, uri: &Uri) -> bool {
+        let query = Query::parse(uri.query().unwrap_or_default());
+        query.sid.is_some_and(|sid| self.find(&sid).is_some())
     }
 
     /// Waits for the bridges, which a stop tells to end.

@@ -144,6 +144,19 @@ impl Packet {
         }
     }
 
+    /// The same event with its name spelled out, where JSON escapes it: socketioxide does not read escaped names.
+    pub(crate) fn with_plain_name(&self) -> Option<Self> {
+        let (name, rest) = self.name_and_rest()?;
+        let Cow::Owned(name) = name else { return None };
+        let name = serde_json::Value::from(name).to_string();
+        let mut text = self.text[..self.id.end].to_vec();
+        text.push(b'[');
+        text.extend_from_slice(name.as_bytes());
+        text.push(if rest.is_empty() { b']' } else { b',' });
+        text.extend_from_slice(rest.as_bytes());
+        Self::parse(text.into()).ok()
+    }
+
     /// Whether Node's parser accepts the payload. Reads all of it.
     pub(crate) fn is_valid(&self) -> bool {
         let payload = self.payload();
@@ -282,6 +295,10 @@ mod tests {
         assert_eq!((packet.namespace(), packet.id()), ("/", None));
         assert_eq!(packet.name().as_deref(), Some("message"));
         assert_eq!(packet.arguments(), "");
+
+        let packet = parse(r#"2/a,7["\u0061b",1]"#).with_plain_name();
+        assert_eq!(packet.expect("plain").text, r#"2/a,7["ab",1]"#);
+        assert!(parse(r#"2["ab"]"#).with_plain_name().is_none());
 
         let packet = parse("0/admin");
         assert_eq!((packet.kind, packet.namespace()), (Kind::Connect, "/admin"));

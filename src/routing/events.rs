@@ -98,6 +98,14 @@ impl Table {
         }
     }
 
+    /// Whether native has a handler for an event. Where all of a namespace is native, what has none is ignored, as
+    /// Socket.IO ignores it.
+    pub(crate) fn is_handled(&self, socket: usize, namespace: &str, name: &str) -> bool {
+        self.events()
+            .namespace(socket, namespace)
+            .is_some_and(|namespace| namespace.served.has(name))
+    }
+
     /// Whether a message of this namespace can go to Node: unless a rule with `*` and without `where` is wholly native
     /// for it, and so is every other rule that claims something of it. What native hands back (declined, failed) is
     /// not counted.

@@ -97,7 +97,7 @@ async fn answer(
         long_poll: matches!(route.reason, Reason::Socket(_)),
     };
     let (mut response, side) = match (route.side, route.rule, &client.acceptor.shared.native) {
-        _ if let Some((socket, kind)) = bridged(&snapshot, &route.reason) => {
+        _ if let Some((socket, kind)) = exchange.bridged(&route.reason, &parts) => {
             let channel = Channel {
                 exchange: &exchange,
                 bridges: &client.acceptor.shared.bridges,
@@ -138,17 +138,6 @@ async fn answer(
     Ok(response)
 }
 
-/// The socket that owns the path, if its messages are looked at, and if the proxy speaks its protocol.
-fn bridged(snapshot: &Snapshot, reason: &Reason<'_>) -> Option<(usize, SocketKind)> {
-    let Reason::Socket(id) = reason else {
-        return None;
-    };
-    let sockets = &snapshot.table.config().sockets;
-    let socket = sockets.iter().position(|socket| socket.id == *id)?;
-    let known = &sockets[socket];
-    (known.mode == SocketMode::Bridge).then_some((socket, known.kind))
-}
-
 /// Who answered, as `side_header` says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answerer {
@@ -179,6 +168,20 @@ pub(super) struct Exchange<'x> {
 }
 
 impl Exchange<'_> {
+    /// The socket that owns the path, if its messages are looked at. Its mode decides new connections only: a session
+    /// that is bridged stays so.
+    fn bridged(&self, reason: &Reason<'_>, parts: &Parts) -> Option<(usize, SocketKind)> {
+        let Reason::Socket(id) = reason else {
+            return None;
+        };
+        let sockets = &self.snapshot.table.config().sockets;
+        let socket = sockets.iter().position(|socket| socket.id == *id)?;
+        let known = &sockets[socket];
+        let bridges = &self.client.acceptor.shared.bridges;
+        let is_session = || known.kind == SocketKind::SocketIo && bridges.has_session(&parts.uri);
+        (known.mode == SocketMode::Bridge || is_session()).then_some((socket, known.kind))
+    }
+
     /// Native answers; Node does where native cannot and the request may be repeated.
     async fn native_first(
         &self,

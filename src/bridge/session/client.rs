@@ -1,6 +1,5 @@
 //! What the client says, and where it goes.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,12 +116,12 @@ impl Bridge {
         Ok(())
     }
 
-    pub(super) fn event(&mut self, unit: Unit) -> Result<(), End> {
+    pub(super) fn event(&mut self, mut unit: Unit) -> Result<(), End> {
         let Some(index) = self.position(unit.packet.namespace()) else {
             return self.refuse("malformed");
         };
         let snapshot = self.snapshot();
-        let (rule, mut side, node_may_answer, timeout) = {
+        let (rule, mut side, node_may_answer, timeout, handled) = {
             let Some(name) = unit.packet.name() else {
                 return self.tell_node(index, unit, &snapshot.rest.clone());
             };
@@ -140,27 +139,34 @@ impl Bridge {
                     argument: &argument,
                 },
             );
+            let namespace = unit.packet.namespace();
+            let handled = snapshot.table.is_handled(socket, namespace, &name);
             match route.rule {
                 Some((rule, settings)) => (
                     Arc::clone(&snapshot.rules[rule]),
                     route.side,
                     settings.to != To::NativeOnly,
                     settings.timeout,
+                    handled,
                 ),
                 None => (
                     Arc::clone(&snapshot.sockets[socket]),
                     Side::Node,
                     true,
                     Duration::ZERO,
+                    handled,
                 ),
             }
         };
         if side == Side::Native {
-            let packet = &unit.packet;
-            // socketioxide ends a leg on a name that it has to unescape.
-            let escaped = matches!(packet.name(), Some(Cow::Owned(_)));
-            if !packet.is_valid() || packet.is_odd() || escaped {
+            if !unit.packet.is_valid() || unit.packet.is_odd() {
                 side = Side::Node;
+            } else if !handled {
+                // All of the namespace is native, and Socket.IO ignores what nobody listens to.
+                rule.metrics.native.event();
+                return Ok(());
+            } else if let Some(plain) = unit.packet.with_plain_name() {
+                unit.packet = plain;
             }
         }
         let native = side == Side::Native
