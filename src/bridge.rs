@@ -41,7 +41,7 @@ use crate::bridge::engineio::{Answer, Limits, Query, Session, Visit};
 use crate::bridge::node::NodeLeg;
 use crate::bridge::replays::Replays;
 use crate::bridge::session::{Bridge, Client};
-use crate::bridge::tagged::{First, Tagged};
+use crate::bridge::tagged::{Tagged, door};
 use crate::config::{NodeLoss, Socket};
 use crate::live::{Live, Snapshot};
 use crate::metrics::Metrics;
@@ -50,6 +50,7 @@ use crate::native::events::EventService;
 pub(crate) use handshake::Handshake;
 pub(crate) use leg::OpenPacket;
 pub(crate) use node::{NoLeg, NodeSession, Template};
+pub(crate) use tagged::door::{Denied, NoNative};
 
 /// Requests that may wait for one session.
 const MAILBOX: usize = 16;
@@ -311,24 +312,18 @@ impl Bridges {
         snapshot: Arc<Snapshot>,
         socket: usize,
         handshake: Handshake,
-    ) -> Result<Accepted, NoLeg> {
+    ) -> Result<Accepted, Denied> {
         let (reply, opened) = oneshot::channel();
         let runtime = self.runtime();
         let bridges = Arc::clone(self);
         let begin = self.tasks.track_future(async move {
             let surroundings = Arc::clone(&bridges.surroundings);
-            let first = if snapshot.table.needs_node(socket, "/") {
-                let opened = tagged::open_node(&snapshot, &handshake).await;
-                opened.map(|(node, template)| (First::Node(node), template))
-            } else {
-                let opened = tagged::open_native(&surroundings, &handshake).await;
-                opened
-                    .map(|(native, template)| (First::Native(native), template))
-                    .map_err(|refused| refused.map_or(NoLeg::Stopping, NoLeg::Refused))
-            };
-            let (first, template) = match first {
-                Ok(first) => first,
-                Err(error) => return drop(reply.send(Err(error))),
+            let waiting = &bridges.waiting;
+            let accepted =
+                door::accept(&surroundings, waiting, &snapshot, socket, &handshake).await;
+            let (first, template) = match accepted {
+                Ok(accepted) => accepted,
+                Err(denied) => return drop(reply.send(Err(denied))),
             };
             let (stream, arrives) = oneshot::channel();
             if reply.send(Ok(Accepted { template, stream })).is_err() {
@@ -346,7 +341,8 @@ impl Bridges {
             tokio::spawn(bridges.tasks.track_future(run));
         });
         runtime.spawn(begin);
-        opened.await.unwrap_or(Err(NoLeg::Stopping))
+        let stopping = Err(Denied::ByNode(NoLeg::Stopping));
+        opened.await.unwrap_or(stopping)
     }
 
     /// The next one in turn.

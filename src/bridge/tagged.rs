@@ -1,30 +1,42 @@
 //! The bridge of one WebSocket whose JSON messages carry a tag: each message goes to the side that the table says for its
-//! tag, the messages of both sides to the client. While Node is attached, the closing handshake, pings and sub-protocols
-//! are between it and the client; native hears its pongs from here.
+//! tag, the messages of both sides to the client.
+//!
+//! While Node is attached, everything else is between it and the client: pings, sub-protocols, the closing handshake.
+//! Native hears its pongs from here. A new client is accepted in `door`; `from_client` and `from_sides` pass messages
+//! on, `legs` follows the table and what becomes of the sides, `closing` ends it.
+
+pub(super) mod door;
+
+mod closing;
+mod ends;
+mod from_client;
+mod from_sides;
+mod legs;
+mod side;
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
-use crate::bridge::Surroundings;
+use self::closing::Closing;
+use self::door::{First, NoNative};
+use self::ends::Ends;
+use self::from_client::Trial;
+use self::side::{Leg, Side};
 use crate::bridge::engineio::Stream;
 use crate::bridge::handshake::Handshake;
-use crate::bridge::native::{self, Refused};
-use crate::bridge::node::{self, NoLeg, Template};
+use crate::bridge::node::NoLeg;
 use crate::bridge::rewind::Rewind;
 use crate::bridge::websocket::{Message, Role, WebSocket, WebSocketError};
-use crate::config::{self, Flips, NodeLoss, To};
-use crate::live::{RuleState, Snapshot, format_sources};
-use crate::routing::{EventHead, LazyArgument, Side};
+use crate::bridge::{Surroundings, Waiting};
+use crate::config::{self, Flips};
+use crate::live::Snapshot;
+use crate::metrics::{Counted, Share};
 use crate::upstream::connect::NodeStream;
 
 /// Bytes that somebody has not taken yet, from which on whoever sends to it waits.
@@ -33,93 +45,69 @@ const HIGH: usize = 64 * 1024;
 /// Largest message of a side. A server bounds what clients send, never what it sends.
 const MOST: usize = 256 * 1024 * 1024;
 
-/// Between two tries to reach a lost side.
-const RETRY: Duration = Duration::from_millis(250);
-
-/// How long the closing handshake may take (RFC 6455 §7.1.1: the server closes the stream).
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-
-const GOING_AWAY: u16 = 1001;
-
 /// A WebSocket has no namespaces; the table knows all of its messages under this one.
 const NAMESPACE: &str = "/";
 
-/// The leg to Node.
-pub(crate) type NodeSocket = WebSocket<Rewind<NodeStream>>;
-
-/// The leg to native.
-pub(crate) type NativeSocket = WebSocket<Rewind<DuplexStream>>;
-
-enum NodeSide {
-    Absent,
-    Open(Box<NodeSocket>),
-    Opening(AbortOnDropHandle<Result<NodeSocket, NoLeg>>),
-    Waiting(Instant),
-}
+type Client = WebSocket<Box<dyn Stream>>;
+type NodeLeg = Leg<Rewind<NodeStream>>;
+type NativeLeg = Leg<Rewind<DuplexStream>>;
+type NodeSide = Side<Rewind<NodeStream>, NoLeg>;
+type NativeSide = Side<Rewind<DuplexStream>, NoNative>;
 
 /// Why a bridge ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// A close frame is on its way to the client.
+    /// The client has, or gets now, a close frame.
     Closed,
-    /// As if the network broke.
+    /// As if the network broke, so that the client comes back.
     Drop,
 }
 
 /// The bridge of one client.
 pub(crate) struct Tagged {
     surroundings: Arc<Surroundings>,
+    /// The id of the client's socket.
     socket: String,
     handshake: Arc<Handshake>,
-    client: WebSocket<Box<dyn Stream>>,
+    client: Client,
+    /// With `flips = "connection"`, the table that the connection began with.
     pinned: Option<Arc<Snapshot>>,
     node: NodeSide,
+    native: NativeSide,
+    /// Native has had a message of this client over its leg.
+    native_was_told: bool,
+    trial: Option<Trial>,
+    /// Since when Node is away, for clients that wait for it.
     away_since: Option<Instant>,
-    /// What Node gets when it is there again.
-    waiting: Vec<Message>,
-    native: Option<Box<NativeSocket>>,
-    /// Native refused the client, or broke off lately.
-    native_again: Option<Instant>,
+    /// The client was admitted although Node is away.
+    place: Option<Waiting>,
+    /// The size of what Node said last, which may wait for the client although it is over every bound.
+    last_of_node: usize,
+    closing: Closing,
     generation: watch::Receiver<u64>,
-    node_first: bool,
+    stop: watch::Receiver<bool>,
+    legs_first: bool,
+    queued: Queued,
+    _open: Counted,
 }
 
-/// The side that accepted the client.
-pub(crate) enum First {
-    Node(NodeSocket),
-    Native(NativeSocket),
+/// What waits for each end, as the metrics know it.
+struct Queued {
+    client: Share,
+    node: Share,
+    native: Share,
 }
 
+/// One thing that happened.
 enum Step {
     Client(Option<Result<Message, WebSocketError>>),
     Node(Option<Result<Message, WebSocketError>>),
-    Opened(Result<NodeSocket, NoLeg>),
+    NodeOpened(Option<Result<NodeLeg, NoLeg>>),
     Native(Option<Result<Message, WebSocketError>>),
+    NativeOpened(Option<Result<NativeLeg, NoNative>>),
     Table,
     Deadline,
     Stop,
-}
-
-/// A leg to Node as the client of `handshake`, and what Node says with its 101.
-pub(crate) async fn open_node(
-    snapshot: &Snapshot,
-    handshake: &Handshake,
-) -> Result<(NodeSocket, Template), NoLeg> {
-    let (stream, first, template) =
-        node::open_stream(&snapshot.node, handshake.websocket_request()).await?;
-    let stream = Rewind::new(first, stream);
-    Ok((WebSocket::new(stream, Role::Client, MOST), template))
-}
-
-/// A leg to native, and what native says with its 101.
-pub(crate) async fn open_native(
-    surroundings: &Surroundings,
-    handshake: &Handshake,
-) -> Result<(NativeSocket, Template), Refused> {
-    let router = surroundings.router.as_ref().ok_or(None)?;
-    let (stream, first, template) = native::open_stream(router, handshake).await?;
-    let stream = Rewind::new(first, stream);
-    Ok((WebSocket::new(stream, Role::Client, MOST), template))
 }
 
 impl Tagged {
@@ -135,413 +123,127 @@ impl Tagged {
         let settings = &snapshot.table.config().sockets[socket];
         let (id, flips) = (settings.id.clone(), settings.flips);
         let client = WebSocket::new(stream, Role::Server, settings.max_payload);
-        let (node, native) = match first {
-            First::Node(node) => (NodeSide::Open(Box::new(node)), None),
-            First::Native(native) => (NodeSide::Absent, Some(Box::new(native))),
+        let (node, native, place) = match first {
+            First::Node(node) => (Some(node), None, None),
+            First::Native(native) => (None, Some(native), None),
+            First::Later(native, place) => (None, native, Some(place)),
+        };
+        let metrics = &surroundings.metrics;
+        let share = |side| Share::new(metrics.queued.with_label_values(&[side]));
+        let queued = Queued {
+            client: share("client"),
+            node: share("node"),
+            native: share("native"),
         };
         Self {
             generation: surroundings.live.generation(),
+            stop: surroundings.stop.clone(),
+            _open: Counted::new(metrics.bridges.clone()),
             surroundings,
             socket: id,
             handshake: Arc::new(handshake),
             client,
             pinned: (flips == Flips::Connection).then_some(snapshot),
-            node,
+            node: Side::new(node),
+            native: Side::new(native),
+            native_was_told: false,
+            trial: None,
             away_since: None,
-            waiting: Vec::new(),
-            native,
-            native_again: None,
-            node_first: false,
+            place,
+            last_of_node: 0,
+            closing: Closing::default(),
+            legs_first: false,
+            queued,
         }
     }
 
     /// Serves the client until one end leaves.
     pub(crate) async fn run(mut self) {
-        self.surroundings.metrics.bridges.inc();
-        let end = match self.follow_table().await {
-            Err(end) => end,
-            Ok(()) => loop {
-                let step = self.step().await;
-                if let Err(end) = self.take(step).await {
-                    break end;
-                }
-            },
+        let mut taken = self.follow_table();
+        let end = loop {
+            if let Err(end) = taken {
+                break end;
+            }
+            let step = self.step().await;
+            taken = self.take(step);
         };
-        self.surroundings.metrics.bridges.dec();
         debug!(socket = %self.socket, ?end, "a bridge ends");
-        if end == End::Closed {
-            let close = async {
-                let _ = self.client.flush().await;
-                if let NodeSide::Open(node) = &mut self.node {
-                    let _ = node.flush().await;
-                }
-                if let Some(native) = &mut self.native {
-                    let _ = native.flush().await;
-                }
-                // The other end of a closing handshake answers and then waits for the stream to end.
-                while let Some(Ok(message)) = self.client.next().await {
-                    if matches!(message, Message::Close(_)) {
-                        break;
-                    }
-                }
-                self.client.shutdown().await;
-            };
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, close).await;
-        }
+        self.finish(end).await;
     }
 
+    /// Waits for the next thing to happen. Everything that is queued is written meanwhile.
     async fn step(&mut self) -> Step {
-        let retry = match &self.node {
-            NodeSide::Waiting(until) => Some(*until),
-            _ => None,
-        };
-        let given_up = self.away_since.map(|since| since + self.resume_timeout());
-        let deadline = [retry, given_up].into_iter().flatten().min();
-        self.node_first = !self.node_first;
-        let Self {
-            client,
-            node,
-            native,
-            generation,
-            surroundings,
-            node_first,
-            ..
-        } = self;
+        self.count_queued();
+        // A client that never pauses must not keep these from being seen.
+        if *self.stop.borrow() {
+            return Step::Stop;
+        }
+        if self.generation.has_changed().is_ok_and(|changed| changed) {
+            self.generation.mark_unchanged();
+            return Step::Table;
+        }
+        let deadline = self.deadline();
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Step::Deadline;
+        }
+        self.legs_first = !self.legs_first;
+        let legs_first = self.legs_first;
         let mut ends = Ends {
-            client,
-            node,
-            native,
+            client: &mut self.client,
+            node: &mut self.node,
+            native: &mut self.native,
+            client_is_done: self.closing.client_has_closed(),
         };
-        let mut stop = surroundings.stop.clone();
         tokio::select! {
             biased;
-            step = poll_fn(|context| ends.poll(context, *node_first)) => step,
-            Ok(()) = generation.changed() => Step::Table,
+            step = poll_fn(|context| ends.poll(context, legs_first)) => step,
+            Ok(()) = self.generation.changed() => Step::Table,
             () = async {
                 match deadline {
                     Some(deadline) => sleep_until(deadline).await,
                     None => std::future::pending().await,
                 }
             } => Step::Deadline,
-            Ok(_) = stop.wait_for(|stop| *stop) => Step::Stop,
+            Ok(_) = self.stop.wait_for(|stop| *stop) => Step::Stop,
         }
     }
 
-    async fn take(&mut self, step: Step) -> Result<(), End> {
+    /// The next moment at which something is due without anybody saying so.
+    fn deadline(&self) -> Option<Instant> {
+        let given_up = self.away_since.map(|since| since + self.resume_timeout());
+        let dues = [
+            self.node.retry(),
+            self.native.retry(),
+            given_up,
+            self.closing.deadline(),
+        ];
+        dues.into_iter().flatten().min()
+    }
+
+    fn take(&mut self, step: Step) -> Result<(), End> {
         match step {
-            Step::Client(Some(Ok(message))) => self.hear_client(message).await,
-            Step::Client(Some(Err(error))) => {
-                let Some(code) = error.close_code() else {
-                    return Err(End::Drop);
-                };
-                self.count_refused("malformed");
-                // Node would have said the same, and seen the client break off.
-                self.client
-                    .queue(&Message::Close(Some((code, Bytes::new()))));
-                self.node = NodeSide::Absent;
-                Err(End::Closed)
-            }
+            Step::Client(Some(Ok(message))) => self.hear_client(message),
+            Step::Client(Some(Err(error))) => self.refuse_client(&error),
             Step::Client(None) => Err(End::Drop),
             Step::Node(Some(Ok(message))) => self.hear_node(message),
             Step::Node(Some(Err(_)) | None) => self.lose_node(),
-            Step::Opened(opened) => self.attach_node(opened),
+            Step::NodeOpened(opened) => self.attach_node(opened),
             Step::Native(Some(Ok(message))) => self.hear_native(message),
             Step::Native(Some(Err(_)) | None) => self.lose_native(),
-            Step::Table => self.follow_table().await,
+            Step::NativeOpened(opened) => self.attach_native(opened),
+            Step::Table => self.follow_table(),
             Step::Deadline => self.overdue(),
-            Step::Stop => {
-                self.close_all(Some((GOING_AWAY, Bytes::new())));
-                Err(End::Closed)
-            }
+            Step::Stop => self.go_away(),
         }
     }
 
-    async fn hear_client(&mut self, message: Message) -> Result<(), End> {
-        let text: &[u8] = match &message {
-            Message::Text(text) => text,
-            // No tag: what `*` says, else Node.
-            Message::Binary(_) => b"",
-            Message::Ping(_) | Message::Pong(_) => {
-                self.pass_control(&message);
-                return Ok(());
-            }
-            Message::Close(close) => {
-                self.close_all(close.clone());
-                return self.answer_close(close.clone()).await;
-            }
-        };
-        let snapshot = self.snapshot();
-        let Some(socket) = self.socket_of(&snapshot) else {
-            return Err(End::Drop);
-        };
-        let argument = LazyArgument::of_message(text);
-        let tag = snapshot.table.tag(socket, &argument).unwrap_or_default();
-        let head = self.handshake.head();
-        let route = snapshot.table.event(
-            socket,
-            &EventHead {
-                namespace: NAMESPACE,
-                name: &tag,
-                request: &head,
-                argument: &argument,
-            },
-        );
-        let (rule, only) = match route.rule {
-            Some((rule, settings)) => (&snapshot.rules[rule], settings.to == To::NativeOnly),
-            None => (&snapshot.sockets[socket], false),
-        };
-        if route.side == Side::Native {
-            self.attach_native().await;
-            if let Some(native) = &mut self.native {
-                rule.metrics.native.event();
-                native.queue(&message);
-                return Ok(());
-            }
-            if only {
-                rule.metrics.unanswered("no-leg");
-                return Ok(());
-            }
-            rule.metrics.fell_back("no-leg");
-        }
-        self.tell_node(message, rule)
+    fn count_queued(&mut self) {
+        self.queued.client.set(self.client.queued());
+        self.queued.node.set(self.node.queued());
+        self.queued.native.set(self.native.queued());
     }
 
-    /// Pings and pongs of the client belong to Node while it is attached.
-    fn pass_control(&mut self, message: &Message) {
-        match (&mut self.node, &mut self.native) {
-            (NodeSide::Open(node), _) => node.queue(message),
-            (_, Some(native)) => native.queue(message),
-            // Nobody is there for the moment, and the client only wants to know that somebody is.
-            _ => {
-                if let Message::Ping(bytes) = message {
-                    self.client.queue(&Message::Pong(bytes.clone()));
-                }
-            }
-        }
-    }
-
-    fn tell_node(&mut self, message: Message, rule: &RuleState) -> Result<(), End> {
-        rule.metrics.node.event();
-        match &mut self.node {
-            NodeSide::Open(node) => node.queue(&message),
-            NodeSide::Opening(_) | NodeSide::Waiting(_) => {
-                self.waiting.push(message);
-                let bytes: usize = self.waiting.iter().map(size).sum();
-                if bytes > self.setting(|socket| socket.queue).unwrap_or(HIGH) {
-                    self.count_refused("backlog");
-                    return Err(End::Drop);
-                }
-            }
-            NodeSide::Absent => rule.metrics.unanswered("node-gone"),
-        }
-        Ok(())
-    }
-
-    fn hear_node(&mut self, message: Message) -> Result<(), End> {
-        self.client.queue(&message);
-        if let Message::Close(close) = message {
-            if let NodeSide::Open(node) = &mut self.node {
-                node.queue(&Message::Close(close.clone()));
-            }
-            if let Some(native) = &mut self.native {
-                native.queue(&Message::Close(close));
-            }
-            return Err(End::Closed);
-        }
-        Ok(())
-    }
-
-    fn hear_native(&mut self, message: Message) -> Result<(), End> {
-        let alone = matches!(self.node, NodeSide::Absent);
-        match message {
-            Message::Ping(bytes) if !alone => {
-                if let Some(native) = &mut self.native {
-                    native.queue(&Message::Pong(bytes));
-                }
-                return Ok(());
-            }
-            Message::Pong(_) if !alone => return Ok(()),
-            Message::Close(_) if !alone => return self.lose_native(),
-            Message::Close(close) => {
-                self.client.queue(&Message::Close(close));
-                return Err(End::Closed);
-            }
-            message => {
-                if !alone && self.is_once(&message) {
-                    return Ok(());
-                }
-                self.client.queue(&message);
-            }
-        }
-        if self.client.queued() > self.setting(|socket| socket.queue).unwrap_or(HIGH) {
-            self.count_refused("slow-client");
-            return Err(End::Drop);
-        }
-        Ok(())
-    }
-
-    fn is_once(&self, message: &Message) -> bool {
-        let Message::Text(text) = message else {
-            return false;
-        };
-        let snapshot = self.snapshot();
-        let Some(socket) = self.socket_of(&snapshot) else {
-            return false;
-        };
-        let argument = LazyArgument::of_message(text);
-        let tag = snapshot.table.tag(socket, &argument).unwrap_or_default();
-        snapshot.table.once(socket, NAMESPACE, &tag, &argument)
-    }
-
-    fn close_all(&mut self, close: Option<(u16, Bytes)>) {
-        let message = Message::Close(close);
-        if let NodeSide::Open(node) = &mut self.node {
-            node.queue(&message);
-        }
-        if let Some(native) = &mut self.native {
-            native.queue(&message);
-        }
-        if matches!(message, Message::Close(Some((GOING_AWAY, _)))) {
-            self.client.queue(&message);
-        }
-    }
-
-    /// The client has closed: Node's answer is passed on, or given in its place.
-    async fn answer_close(&mut self, close: Option<(u16, Bytes)>) -> Result<(), End> {
-        let mut answer = close;
-        if let NodeSide::Open(node) = &mut self.node {
-            let from_node = async {
-                let _ = node.flush().await;
-                loop {
-                    match node.next().await {
-                        Some(Ok(Message::Close(close))) => return Some(close),
-                        Some(Ok(_)) => {}
-                        _ => return None,
-                    }
-                }
-            };
-            if let Ok(Some(close)) = tokio::time::timeout(CLOSE_TIMEOUT, from_node).await {
-                answer = close;
-            }
-        }
-        self.client.queue(&Message::Close(answer));
-        let _ = self.client.flush().await;
-        self.client.shutdown().await;
-        Err(End::Drop)
-    }
-
-    fn lose_node(&mut self) -> Result<(), End> {
-        self.node = NodeSide::Absent;
-        let snapshot = self.snapshot();
-        let Some(socket) = self.socket_of(&snapshot) else {
-            return Err(End::Drop);
-        };
-        if !snapshot.table.needs_node(socket, NAMESPACE) {
-            debug!(socket = %self.socket, "node left, which nothing needs");
-            return Ok(());
-        }
-        if snapshot.table.config().sockets[socket].node_loss == NodeLoss::Bounce {
-            return Err(End::Drop);
-        }
-        let losses = &self.surroundings.metrics.node_losses;
-        losses.with_label_values(&[&self.socket]).inc();
-        self.reach_node(&snapshot);
-        Ok(())
-    }
-
-    fn reach_node(&mut self, snapshot: &Arc<Snapshot>) {
-        self.away_since.get_or_insert_with(Instant::now);
-        let (snapshot, handshake) = (Arc::clone(snapshot), Arc::clone(&self.handshake));
-        let task = tokio::spawn(async move {
-            let (leg, _) = open_node(&snapshot, &handshake).await?;
-            Ok(leg)
-        });
-        self.node = NodeSide::Opening(AbortOnDropHandle::new(task));
-    }
-
-    fn attach_node(&mut self, opened: Result<NodeSocket, NoLeg>) -> Result<(), End> {
-        match opened {
-            Ok(mut node) => {
-                self.away_since = None;
-                for message in std::mem::take(&mut self.waiting) {
-                    node.queue(&message);
-                }
-                self.node = NodeSide::Open(Box::new(node));
-                Ok(())
-            }
-            Err(NoLeg::Away(error)) => {
-                debug!(socket = %self.socket, error = format_sources(&error), "node is still away");
-                self.node = NodeSide::Waiting(Instant::now() + RETRY);
-                Ok(())
-            }
-            Err(NoLeg::Refused(_) | NoLeg::Crowded | NoLeg::Stopping) => Err(End::Drop),
-        }
-    }
-
-    async fn attach_native(&mut self) {
-        let now = Instant::now();
-        if self.native.is_some() || self.native_again.is_some_and(|again| again > now) {
-            return;
-        }
-        // Boxed, so that an idle client keeps no room for it.
-        match Box::pin(open_native(&self.surroundings, &self.handshake)).await {
-            Ok((native, _)) => self.native = Some(Box::new(native)),
-            Err(_) => {
-                debug!(socket = %self.socket, "native refuses a client that node has accepted");
-                self.native_again = Some(now + RETRY);
-            }
-        }
-    }
-
-    fn lose_native(&mut self) -> Result<(), End> {
-        self.native = None;
-        self.native_again = Some(Instant::now() + RETRY);
-        if matches!(self.node, NodeSide::Absent) {
-            return Err(End::Drop);
-        }
-        Ok(())
-    }
-
-    /// A flip: sides that are needed from now on are attached, none is closed. Native is attached before its first
-    /// message, since it may have something to say to the client's other devices.
-    async fn follow_table(&mut self) -> Result<(), End> {
-        let snapshot = self.snapshot();
-        let Some(socket) = self.socket_of(&snapshot) else {
-            return Ok(());
-        };
-        if snapshot.table.uses_native(socket, NAMESPACE) {
-            self.attach_native().await;
-        }
-        let needs_node = snapshot.table.needs_node(socket, NAMESPACE);
-        match &self.node {
-            NodeSide::Absent if needs_node => self.reach_node(&snapshot),
-            NodeSide::Opening(_) | NodeSide::Waiting(_) if !needs_node => {
-                // A Node that nothing needs is not retried.
-                self.node = NodeSide::Absent;
-                self.away_since = None;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn overdue(&mut self) -> Result<(), End> {
-        let now = Instant::now();
-        if self
-            .away_since
-            .is_some_and(|since| since + self.resume_timeout() <= now)
-        {
-            self.count_refused("node-away");
-            return Err(End::Drop);
-        }
-        if let NodeSide::Waiting(until) = &self.node
-            && *until <= now
-        {
-            let snapshot = self.snapshot();
-            self.reach_node(&snapshot);
-        }
-        Ok(())
-    }
+    // What it looks up.
 
     fn snapshot(&self) -> Arc<Snapshot> {
         match &self.pinned {
@@ -550,11 +252,23 @@ impl Tagged {
         }
     }
 
+    /// Where the socket stands in a table. A reload may have moved it, or removed it.
     fn socket_of(&self, snapshot: &Snapshot) -> Option<usize> {
         let sockets = &snapshot.table.config().sockets;
         sockets.iter().position(|socket| socket.id == self.socket)
     }
 
+    fn needs_node(&self, snapshot: &Snapshot) -> bool {
+        self.socket_of(snapshot)
+            .is_none_or(|socket| snapshot.table.needs_node(socket, NAMESPACE))
+    }
+
+    fn uses_native(&self, snapshot: &Snapshot) -> bool {
+        self.socket_of(snapshot)
+            .is_some_and(|socket| snapshot.table.uses_native(socket, NAMESPACE))
+    }
+
+    /// A key of the socket, while the table has it.
     fn setting<T>(&self, read: impl FnOnce(&config::Socket) -> T) -> Option<T> {
         let snapshot = self.snapshot();
         let socket = self.socket_of(&snapshot)?;
@@ -566,67 +280,13 @@ impl Tagged {
             .unwrap_or_default()
     }
 
+    /// Bytes that may wait for this client, or from it.
+    fn queue_limit(&self) -> usize {
+        self.setting(|socket| socket.queue).unwrap_or(HIGH)
+    }
+
     fn count_refused(&self, reason: &str) {
         let refused = &self.surroundings.metrics.refused_packets;
         refused.with_label_values(&[&self.socket, reason]).inc();
-    }
-}
-
-/// The client and its legs. One that does not take what it gets makes those wait that send to it, which is looked at
-/// each time that bytes have moved.
-struct Ends<'b> {
-    client: &'b mut WebSocket<Box<dyn Stream>>,
-    node: &'b mut NodeSide,
-    native: &'b mut Option<Box<NativeSocket>>,
-}
-
-impl Ends<'_> {
-    /// `node_first` alternates, so that an end that never pauses does not silence the other. An error of a write shows
-    /// when reading.
-    fn poll(&mut self, context: &mut Context<'_>, node_first: bool) -> Poll<Step> {
-        let mut congested = false;
-        if let NodeSide::Open(leg) = self.node {
-            let _ = leg.poll_flush(context);
-            congested |= leg.queued() > HIGH;
-        }
-        if let Some(leg) = self.native {
-            let _ = leg.poll_flush(context);
-            congested |= leg.queued() > HIGH;
-        }
-        let _ = self.client.poll_flush(context);
-        if node_first && let Poll::Ready(step) = self.poll_legs(context) {
-            return Poll::Ready(step);
-        }
-        if !congested && let Poll::Ready(message) = self.client.poll_next(context) {
-            return Poll::Ready(Step::Client(message));
-        }
-        self.poll_legs(context)
-    }
-
-    fn poll_legs(&mut self, context: &mut Context<'_>) -> Poll<Step> {
-        let step = match self.node {
-            NodeSide::Open(leg) if self.client.queued() < HIGH => {
-                leg.poll_next(context).map(Step::Node)
-            }
-            NodeSide::Opening(task) => {
-                let opened = Pin::new(task).poll(context);
-                opened.map(|opened| Step::Opened(opened.unwrap_or(Err(NoLeg::Stopping))))
-            }
-            NodeSide::Open(_) | NodeSide::Absent | NodeSide::Waiting(_) => Poll::Pending,
-        };
-        match self.native {
-            Some(leg) if step.is_pending() => leg.poll_next(context).map(Step::Native),
-            _ => step,
-        }
-    }
-}
-
-fn size(message: &Message) -> usize {
-    match message {
-        Message::Text(bytes)
-        | Message::Binary(bytes)
-        | Message::Ping(bytes)
-        | Message::Pong(bytes) => bytes.len(),
-        Message::Close(_) => 0,
     }
 }

@@ -24,7 +24,8 @@ use crate::bridge::engineio::{
 };
 use crate::bridge::rewind::Rewind;
 use crate::bridge::{
-    Arrival, Bridges, Entry, Handshake, NoLeg, NodeSession, OpenPacket, Template, Transport,
+    Arrival, Bridges, Denied, Entry, Handshake, NoLeg, NoNative, NodeSession, OpenPacket, Template,
+    Transport,
 };
 use crate::config::{NodeLoss, Socket};
 use crate::server::body::{Answer, ClientBody};
@@ -209,17 +210,16 @@ impl Channel<'_> {
                 // The bridge has waited long enough, if it is gone.
                 drop(accepted.stream.send(stream));
             }),
-            Err(error) => self.no_leg(error),
+            Err(Denied::ByNode(error)) => self.no_leg(error),
+            Err(Denied::ByNative(NoNative::Refused(refused))) => passed_on(*refused),
+            Err(Denied::ByNative(NoNative::Broke)) => Refusal::NativePanic.into_response(),
+            Err(Denied::ByNative(NoNative::Timeout)) => Refusal::NativeTimeout.into_response(),
         }
     }
 
     fn no_leg(&self, error: NoLeg) -> Response<Answer> {
         match error {
-            NoLeg::Refused(refused) => {
-                let mut response = refused.map(|body| Answer::Own(Some(body)));
-                strip_hop_by_hop(response.headers_mut());
-                response
-            }
+            NoLeg::Refused(refused) => passed_on(*refused),
             NoLeg::Away(error) => self.exchange.no_answer(error),
             NoLeg::Crowded => Refusal::TooManyWaiting.into_response(),
             NoLeg::Stopping => Refusal::Stopping.into_response(),
@@ -313,6 +313,13 @@ impl Channel<'_> {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
         response
     }
+}
+
+/// A refusal of a side.
+fn passed_on(refused: Response<Bytes>) -> Response<Answer> {
+    let mut response = refused.map(|body| Answer::Own(Some(body)));
+    strip_hop_by_hop(response.headers_mut());
+    response
 }
 
 /// The stream below HTTP, and what came behind the head.

@@ -1,0 +1,180 @@
+//! What the client says.
+
+use std::sync::Arc;
+
+use super::side::Order;
+use super::{End, NAMESPACE, Tagged};
+use crate::bridge::websocket::Message;
+use crate::config::To;
+use crate::live::RuleState;
+use crate::routing::{EventHead, LazyArgument, Side};
+use crate::upstream::breaker::{Admission, BreakerState};
+
+/// The last message that native got. If the leg breaks off before native says anything, that message is what broke it.
+#[derive(Debug)]
+pub(super) struct Trial {
+    rule: Arc<RuleState>,
+    admission: Option<Admission>,
+}
+
+impl Trial {
+    pub(super) fn passed(self) {
+        self.record(false);
+    }
+
+    pub(super) fn failed(self) {
+        self.rule.metrics.unanswered("panic");
+        self.record(true);
+    }
+
+    /// Native never saw it.
+    pub(super) fn forget(self) {
+        if let (Some(breaker), Some(admission)) = (&self.rule.breaker, self.admission) {
+            breaker.forget(admission);
+        }
+    }
+
+    fn record(self, failed: bool) {
+        if let (Some(breaker), Some(admission)) = (&self.rule.breaker, self.admission)
+            && let Some(changed) = breaker.record(admission, failed)
+        {
+            self.rule.breaker_changed(changed);
+        }
+    }
+}
+
+impl Tagged {
+    pub(super) fn hear_client(&mut self, message: Message) -> Result<(), End> {
+        match message {
+            Message::Text(_) | Message::Binary(_) => self.pass_on(message),
+            Message::Ping(_) | Message::Pong(_) => {
+                self.pass_control(&message);
+                Ok(())
+            }
+            Message::Close(close) => self.client_closes(close),
+        }
+    }
+
+    /// Takes a message to the side that the table says.
+    pub(super) fn pass_on(&mut self, message: Message) -> Result<(), End> {
+        let snapshot = self.snapshot();
+        let Some(socket) = self.socket_of(&snapshot) else {
+            // The file has this socket no more, and Node never refused it.
+            let rule = Arc::clone(&snapshot.rest);
+            return self.tell_node(Order {
+                message,
+                rule,
+                node_may_answer: true,
+            });
+        };
+        let (rule, side, node_may_answer) = {
+            let text: &[u8] = match &message {
+                Message::Text(text) => text,
+                // No tag: what `*` says, else Node.
+                _ => b"",
+            };
+            let argument = LazyArgument::of_message(text);
+            let tag = snapshot.table.tag(socket, &argument).unwrap_or_default();
+            let head = self.handshake.head();
+            let route = snapshot.table.event(
+                socket,
+                &EventHead {
+                    namespace: NAMESPACE,
+                    name: &tag,
+                    request: &head,
+                    argument: &argument,
+                },
+            );
+            match route.rule {
+                Some((rule, settings)) => (
+                    Arc::clone(&snapshot.rules[rule]),
+                    route.side,
+                    settings.to != To::NativeOnly,
+                ),
+                None => (Arc::clone(&snapshot.sockets[socket]), Side::Node, true),
+            }
+        };
+        let order = Order {
+            message,
+            rule,
+            node_may_answer,
+        };
+        match side {
+            Side::Native => self.tell_native(order),
+            Side::Node => self.tell_node(order),
+        }
+    }
+
+    fn tell_native(&mut self, order: Order) -> Result<(), End> {
+        if self.native.is_absent() {
+            // A flip that this message is the first to see.
+            self.reach_native();
+        }
+        if !self.native.is_open() && !self.native.is_opening() {
+            return self.fall_back(order, "no-leg");
+        }
+        // Without Node, nobody else could answer.
+        let may_refuse = order.node_may_answer && !self.node.is_absent();
+        let breaker = order.rule.breaker.as_ref().filter(|_| may_refuse);
+        let admission = breaker.map(crate::upstream::breaker::Breaker::admit);
+        match admission {
+            Some(Admission::Refused) => return self.fall_back(order, "breaker"),
+            Some(Admission::Probe) => order.rule.breaker_changed(BreakerState::HalfOpen),
+            Some(Admission::Admitted) | None => {}
+        }
+        let rule = Arc::clone(&order.rule);
+        rule.metrics.native.event();
+        if let Some(trial) = self.trial.replace(Trial { rule, admission }) {
+            trial.passed();
+        }
+        self.native_was_told = true;
+        self.native.tell(order);
+        self.check_backlog(self.native.waiting_bytes())
+    }
+
+    /// Native does not get a message that it should have had.
+    pub(super) fn fall_back(&mut self, order: Order, reason: &str) -> Result<(), End> {
+        if order.node_may_answer {
+            order.rule.metrics.fell_back(reason);
+            return self.tell_node(order);
+        }
+        order.rule.metrics.unanswered(reason);
+        Ok(())
+    }
+
+    /// Gives a message to Node, or keeps it for a Node that is on its way.
+    pub(super) fn tell_node(&mut self, order: Order) -> Result<(), End> {
+        order.rule.metrics.node.event();
+        if self.node.is_absent() {
+            let snapshot = self.snapshot();
+            if !self.needs_node(&snapshot) || self.closing.has_begun() {
+                order.rule.metrics.unanswered("node-gone");
+                return Ok(());
+            }
+            self.reach_node(&snapshot);
+        }
+        self.node.tell(order);
+        self.check_backlog(self.node.waiting_bytes())
+    }
+
+    /// Ends a client for which too much waits.
+    fn check_backlog(&self, bytes: usize) -> Result<(), End> {
+        if bytes <= self.queue_limit() {
+            return Ok(());
+        }
+        self.count_refused("backlog");
+        Err(End::Drop)
+    }
+
+    /// Pings and pongs of the client belong to Node while it is attached.
+    fn pass_control(&mut self, message: &Message) {
+        if let Some(node) = self.node.socket() {
+            node.queue(message);
+        } else if let Some(native) = self.native.socket() {
+            native.queue(message);
+        } else if let Message::Ping(bytes) = message {
+            // Nobody is there for the moment, and the client only wants to know that somebody is.
+            self.client.queue(&Message::Pong(bytes.clone()));
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Legs as they come and go: a side lost and reached again, a flip that needs another side, what takes too long.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::debug;
+
+use super::door::{NoNative, open_native, open_node};
+use super::side::State;
+use super::{End, NativeLeg, NodeLeg, Tagged};
+use crate::bridge::node::NoLeg;
+use crate::config::NodeLoss;
+use crate::live::{Snapshot, format_sources};
+
+impl Tagged {
+    /// A flip: sides that are needed from now on are attached, none is closed. Native is attached before its first
+    /// message, since it may have something to say to the client's other devices.
+    pub(super) fn follow_table(&mut self) -> Result<(), End> {
+        if self.closing.has_begun() {
+            return Ok(());
+        }
+        let snapshot = self.snapshot();
+        if self.native.is_absent() && self.uses_native(&snapshot) {
+            self.reach_native();
+        }
+        let needs_node = self.needs_node(&snapshot);
+        match &self.node.state {
+            State::Absent if needs_node => self.reach_node(&snapshot),
+            State::Opening(_) | State::Waiting(_) if !needs_node => {
+                // A Node that nothing needs is not retried, and what waits for it is native's now.
+                self.node.state = State::Absent;
+                self.away_since = None;
+                self.place = None;
+                for order in self.node.take_waiting() {
+                    self.pass_on(order.message)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    // Node.
+
+    /// Begins to open a leg.
+    pub(super) fn reach_node(&mut self, snapshot: &Arc<Snapshot>) {
+        self.away_since.get_or_insert_with(Instant::now);
+        let (surroundings, snapshot) = (Arc::clone(&self.surroundings), Arc::clone(snapshot));
+        let handshake = Arc::clone(&self.handshake);
+        let task = tokio::spawn(async move {
+            let (leg, _) = open_node(&surroundings, &snapshot, &handshake).await?;
+            Ok(leg)
+        });
+        self.node.state = State::Opening(AbortOnDropHandle::new(task));
+    }
+
+    pub(super) fn attach_node(
+        &mut self,
+        opened: Option<Result<NodeLeg, NoLeg>>,
+    ) -> Result<(), End> {
+        match opened {
+            Some(Ok(leg)) => {
+                self.away_since = None;
+                self.place = None;
+                self.node.open(leg);
+                Ok(())
+            }
+            // It is there, and is not itself yet.
+            Some(Err(NoLeg::Refused(answer))) if answer.status().is_server_error() => {
+                debug!(socket = %self.socket, status = %answer.status(), "node is not ready");
+                self.node.retry_later();
+                Ok(())
+            }
+            Some(Err(NoLeg::Refused(answer))) => {
+                debug!(socket = %self.socket, status = %answer.status(), "node refuses a client again");
+                Err(End::Drop)
+            }
+            Some(Err(NoLeg::Away(error))) => {
+                debug!(socket = %self.socket, error = format_sources(&error), "node is still away");
+                self.node.retry_later();
+                Ok(())
+            }
+            Some(Err(NoLeg::Crowded | NoLeg::Stopping)) | None => Err(End::Drop),
+        }
+    }
+
+    /// The leg broke off.
+    pub(super) fn lose_node(&mut self) -> Result<(), End> {
+        self.node.state = State::Absent;
+        if self.closing.has_begun() {
+            return self.side_lost_while_closing();
+        }
+        let snapshot = self.snapshot();
+        if !self.needs_node(&snapshot) {
+            debug!(socket = %self.socket, "node left, which nothing needs");
+            return Ok(());
+        }
+        if !self.resumes(&snapshot) {
+            return Err(End::Drop);
+        }
+        self.resume(&snapshot);
+        Ok(())
+    }
+
+    /// Whether the client stays while Node is away.
+    pub(super) fn resumes(&self, snapshot: &Snapshot) -> bool {
+        self.socket_of(snapshot).is_some_and(|socket| {
+            snapshot.table.config().sockets[socket].node_loss == NodeLoss::Resume
+        })
+    }
+
+    /// Waits for a Node that has left.
+    pub(super) fn resume(&mut self, snapshot: &Arc<Snapshot>) {
+        let losses = &self.surroundings.metrics.node_losses;
+        losses.with_label_values(&[&self.socket]).inc();
+        self.away_since.get_or_insert_with(Instant::now);
+        // Not at once: a Node that accepts clients and drops them would be asked without end.
+        self.node.retry_later();
+        debug!(socket = %self.socket, generation = snapshot.table.generation(), "a client waits for node");
+    }
+
+    // Native.
+
+    /// Begins to open a leg. What is said to native meanwhile waits.
+    pub(super) fn reach_native(&mut self) {
+        let (surroundings, handshake) =
+            (Arc::clone(&self.surroundings), Arc::clone(&self.handshake));
+        let task = tokio::spawn(async move {
+            let (leg, _) = open_native(&surroundings, &handshake).await?;
+            Ok(leg)
+        });
+        self.native.state = State::Opening(AbortOnDropHandle::new(task));
+        self.native_was_told = false;
+    }
+
+    pub(super) fn attach_native(
+        &mut self,
+        opened: Option<Result<NativeLeg, NoNative>>,
+    ) -> Result<(), End> {
+        if let Some(Ok(leg)) = opened {
+            self.native.open(leg);
+            return Ok(());
+        }
+        debug!(socket = %self.socket, "native refuses a client that node has accepted");
+        if let Some(trial) = self.trial.take() {
+            trial.forget();
+        }
+        self.native.retry_later();
+        for order in self.native.take_waiting() {
+            self.fall_back(order, "no-leg")?;
+        }
+        self.need_a_side()
+    }
+
+    /// The leg broke off, or native did not want the client after all.
+    pub(super) fn lose_native(&mut self) -> Result<(), End> {
+        if let Some(trial) = self.trial.take() {
+            trial.failed();
+        }
+        if self.closing.has_begun() {
+            self.native.state = State::Absent;
+            return self.side_lost_while_closing();
+        }
+        debug!(socket = %self.socket, "a native leg ended");
+        self.native.retry_later();
+        self.need_a_side()
+    }
+
+    /// A client to whom nobody listens, nor will, is sent away.
+    fn need_a_side(&self) -> Result<(), End> {
+        if self.node.is_absent() {
+            return Err(End::Drop);
+        }
+        Ok(())
+    }
+
+    // Time.
+
+    pub(super) fn overdue(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        if self.closing.deadline().is_some_and(|until| until <= now) {
+            return self.closing_overdue();
+        }
+        if self
+            .away_since
+            .is_some_and(|since| since + self.resume_timeout() <= now)
+        {
+            self.count_refused("node-away");
+            return Err(End::Drop);
+        }
+        let snapshot = self.snapshot();
+        if self.node.retry().is_some_and(|at| at <= now) {
+            self.reach_node(&snapshot);
+        }
+        if self.native.retry().is_some_and(|at| at <= now) {
+            if self.uses_native(&snapshot) {
+                self.reach_native();
+            } else {
+                self.native.state = State::Absent;
+            }
+        }
+        Ok(())
+    }
+}
