@@ -1,8 +1,11 @@
 //! Requests of bridged sockets: the handshake opens a session, what carries its id goes to it, and what the bridge does
 //! not speak goes to Node unread.
 
+use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
@@ -14,9 +17,11 @@ use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::server::TlsStream;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::debug;
 
 use crate::bridge::engineio::{
@@ -297,9 +302,10 @@ impl Channel<'_> {
         };
         let client = self.exchange.client;
         client.state.became_tunnel();
+        let runtime = client.acceptor.tasks.token();
         client.acceptor.tasks.spawn(async move {
             match upgrade.await {
-                Ok(upgraded) => take(stream_of(upgraded)).await,
+                Ok(upgraded) => take(stream_of(upgraded, runtime)).await,
                 Err(error) => debug!(%error, "a websocket did not open"),
             }
         });
@@ -323,10 +329,51 @@ fn passed_on(refused: Response<Bytes>) -> Response<Answer> {
 }
 
 /// The stream below HTTP, and what came behind the head.
-fn stream_of(upgraded: Upgraded) -> Box<dyn Stream> {
+fn stream_of(upgraded: Upgraded, runtime: TaskTrackerToken) -> Box<dyn Stream> {
     match upgraded.downcast::<TokioIo<WatchedStream<Box<TlsStream<TcpStream>>>>>() {
-        Ok(parts) => Box::new(Rewind::new(parts.read_buf, parts.io.into_inner())),
-        Err(upgraded) => Box::new(TokioIo::new(upgraded)),
+        Ok(parts) => Box::new(Lent {
+            stream: Rewind::new(parts.read_buf, parts.io.into_inner()),
+            _runtime: runtime,
+        }),
+        Err(upgraded) => Box::new(Lent {
+            stream: TokioIo::new(upgraded),
+            _runtime: runtime,
+        }),
+    }
+}
+
+/// A stream that lives on another thread than the one that accepted it. That one waits for it to end in a drain: the
+/// operating system tells its runtime when the stream is ready, and without it our last words would not be written.
+struct Lent<S> {
+    stream: S,
+    _runtime: TaskTrackerToken,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Lent<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Lent<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod cases;
 mod client;
-mod sides;
+pub(crate) mod sides;
 
 use std::time::{Duration, Instant};
 

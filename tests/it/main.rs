@@ -25,5 +25,6 @@ mod protocol;
 mod reload;
 mod socket_clients;
 mod socket_io;
+mod tagged;
 mod timecard_native;
 mod tunnels;

@@ -8,6 +8,7 @@ pub mod proxy;
 pub mod readers;
 pub mod sockets;
 pub mod timecard;
+pub mod websocket;
 
 use std::time::Duration;
 

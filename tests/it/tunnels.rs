@@ -1,7 +1,6 @@
 //! Upgraded connections: a real WebSocket server of Node behind the proxy, and what both ends see of one another.
 
 mod handshakes;
-mod websocket;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +18,9 @@ use crate::support::client::connect;
 use crate::support::node::read_head;
 use crate::support::{PATIENCE, TestNode, TestProxy, eventually};
 
-use websocket::{Client, Closed, both, frame, handshake, read_frame, switching, upgrade};
+use crate::support::websocket::{
+    Client, Closed, both, frame, handshake, read_frame, switching, upgrade,
+};
 
 const MIB: usize = 1024 * 1024;
 

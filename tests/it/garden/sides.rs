@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 
 use crate::support::process::{Process, node};
 
-const FIXTURE: &str = "tests/legacy/garden";
-const SECRET: &str = "a secret of both sides";
+pub(crate) const FIXTURE: &str = "tests/legacy/garden";
+pub(crate) const SECRET: &str = "a secret of both sides";
 
 /// A server and its database.
 pub(super) struct Side {
@@ -119,7 +119,7 @@ impl Side {
 }
 
 /// A valid token.
-pub(super) fn token(user: &str) -> String {
+pub(crate) fn token(user: &str) -> String {
     signed(
         r#"{"alg":"HS256","typ":"JWT"}"#,
         &format!(r#"{{"sub":"{user}","exp":{}}}"#, now() + 3600),

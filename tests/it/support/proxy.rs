@@ -122,7 +122,12 @@ impl TestProxy {
     /// With a folder that has its files.
     pub async fn start(folder: TempDir, ca: Ca) -> Self {
         let apps = [&[TEST_APP, SOCKETS_APP], strangler::apps::ALL].concat();
-        let server = Server::bind(&folder.path().join("routes.toml"), &apps);
+        Self::start_with(folder, ca, &apps).await
+    }
+
+    /// With other native applications.
+    pub async fn start_with(folder: TempDir, ca: Ca, apps: &[App]) -> Self {
+        let server = Server::bind(&folder.path().join("routes.toml"), apps);
         let server = server.unwrap_or_else(|error| panic!("{error:?}"));
         let (address, admin) = (server.address().unwrap(), server.admin_address().unwrap());
         let stop = server.stop();
@@ -191,8 +196,16 @@ impl TestProxy {
 
     /// Replaces the rules in place and waits until they are in force.
     pub async fn edit(&self, node_url: &str, rules: &str) {
+        self.write(&routes_of(&self.native, node_url, rules)).await;
+    }
+
+    /// Replaces the whole file in place and waits until it is in force.
+    pub async fn write(&self, text: &str) {
+        if fs::read_to_string(self.routes()).unwrap() == text {
+            return;
+        }
         let before = self.table().await["generation"].as_u64().unwrap();
-        fs::write(self.routes(), routes_of(&self.native, node_url, rules)).unwrap();
+        fs::write(self.routes(), text).unwrap();
         eventually("the new table is in force", || async {
             self.table().await["generation"].as_u64().unwrap() > before
         })

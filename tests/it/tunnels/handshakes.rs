@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-use super::websocket::{ACCEPT, KEY, Server, both, frame, handshake, read_frame, upgrade};
 use crate::support::client::{connect, exchange};
 use crate::support::node::{header_lines, read_head};
+use crate::support::websocket::{ACCEPT, KEY, Server, both, frame, handshake, read_frame, upgrade};
 use crate::support::{PATIENCE, TestNode, TestProxy};
 
 /// What a browser and a reader may send with an upgrade.

@@ -8,7 +8,9 @@
 // !{"do":"flood","count":8,"size":1024}      sends so many binary messages, whether they are taken or not
 // !{"do":"pause"}                            stops reading
 //
-// Lines on stdin: `resume` reads on after a pause, `buffered` reports how many bytes of a flood are still in Node.
+// PORT chooses the port; without it a free one is taken.
+// Lines on stdin: `resume` reads on after a pause, `close 1001` closes all connections with that code, `buffered` reports
+// how many bytes of a flood are still in Node.
 //
 // Targets: /refused answers 401 before the upgrade; /deflate has permessage-deflate; an upgrade to `shout` is a protocol
 // of its own, which answers in upper case. A plain request gets the text `plain`.
@@ -122,7 +124,8 @@ function flood(webSocket, id, { count, size }) {
 
 readline.createInterface({ input: process.stdin }).on('line', (line) => {
   if (line === 'resume') paused.resume();
+  if (line.startsWith('close ')) plain.clients.forEach((webSocket) => webSocket.close(Number(line.slice(6))));
   if (line === 'buffered') report({ event: 'buffered', bytes: flooded.bufferedAmount });
 });
 
-server.listen(0, '127.0.0.1', () => report({ event: 'listening', port: server.address().port }));
+server.listen(Number(process.env.PORT || 0), '127.0.0.1', () => report({ event: 'listening', port: server.address().port }));

@@ -17,67 +17,74 @@ use crate::support::process::{Process, node};
 use crate::support::{PATIENCE, TestProxy};
 
 /// The key and its answer in RFC 6455 §1.3.
-pub(super) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-pub(super) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 /// tests/legacy/websocket.
-pub(super) struct Server {
-    pub(super) process: Process,
-    pub(super) address: std::net::SocketAddr,
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) address: std::net::SocketAddr,
 }
 
 impl Server {
-    pub(super) async fn start() -> Self {
-        let mut process = Process::start(node("tests/legacy/websocket", "server.js"));
+    pub(crate) async fn start() -> Self {
+        Self::at(0).await
+    }
+
+    /// On the port of one that was killed.
+    pub(crate) async fn at(port: u16) -> Self {
+        let mut command = node("tests/legacy/websocket", "server.js");
+        command.env("PORT", port.to_string());
+        let mut process = Process::start(command);
         let port = process.expect("listening").await["port"].as_u64().unwrap();
         let address = ([127, 0, 0, 1], u16::try_from(port).unwrap()).into();
         Self { process, address }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 }
 
 /// The legacy server and a proxy before it.
-pub(super) async fn both() -> (Server, TestProxy) {
+pub(crate) async fn both() -> (Server, TestProxy) {
     let server = Server::start().await;
     let proxy = TestProxy::new(&server.url(), "").await;
     (server, proxy)
 }
 
 /// A WebSocket client that follows the protocol.
-pub(super) struct Client(pub(super) WebSocketStream<TlsStream<TcpStream>>);
+pub(crate) struct Client(pub(crate) WebSocketStream<TlsStream<TcpStream>>);
 
 impl Client {
-    pub(super) async fn open(proxy: &TestProxy, target: &str) -> Self {
+    pub(crate) async fn open(proxy: &TestProxy, target: &str) -> Self {
         let stream = connect(proxy.address, &proxy.tls).await.unwrap();
         let request = format!("wss://localhost{target}").into_client_request();
         Self(client_async(request.unwrap(), stream).await.unwrap().0)
     }
 
-    pub(super) async fn send(&mut self, message: impl Into<Message>) {
+    pub(crate) async fn send(&mut self, message: impl Into<Message>) {
         timeout(PATIENCE, self.0.send(message.into()))
             .await
             .unwrap()
             .unwrap();
     }
 
-    pub(super) async fn command(&mut self, command: Value) {
+    pub(crate) async fn command(&mut self, command: Value) {
         self.send(format!("!{command}")).await;
     }
 
     /// `None` when the server has closed the connection.
-    pub(super) async fn next(&mut self) -> Option<Result<Message, Error>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<Message, Error>> {
         timeout(PATIENCE, self.0.next()).await.unwrap()
     }
 
-    pub(super) async fn message(&mut self) -> Message {
+    pub(crate) async fn message(&mut self) -> Message {
         self.next().await.unwrap().unwrap()
     }
 
     /// Sends and receives the same.
-    pub(super) async fn echo(&mut self, message: impl Into<Message>) {
+    pub(crate) async fn echo(&mut self, message: impl Into<Message>) {
         let message = message.into();
         self.send(message.clone()).await;
         let echoed = self.message().await;
@@ -85,7 +92,7 @@ impl Client {
     }
 
     /// Reads to the end; the close frame, if there was one.
-    pub(super) async fn closed(&mut self) -> Closed {
+    pub(crate) async fn closed(&mut self) -> Closed {
         let mut closed = Closed::Abruptly;
         while let Some(Ok(message)) = self.next().await {
             match message {
@@ -99,7 +106,7 @@ impl Client {
 
 /// How a connection ended, as a peer saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Closed {
+pub(crate) enum Closed {
     With(u16, String),
     WithoutCode,
     Abruptly,
@@ -129,7 +136,7 @@ impl From<Value> for Closed {
 }
 
 /// The head of an upgrade, with further header lines.
-pub(super) fn handshake(target: &str, lines: &str) -> Vec<u8> {
+pub(crate) fn handshake(target: &str, lines: &str) -> Vec<u8> {
     format!(
         "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{lines}\r\n"
@@ -138,7 +145,7 @@ pub(super) fn handshake(target: &str, lines: &str) -> Vec<u8> {
 }
 
 /// The head of an answer to `handshake`.
-pub(super) fn switching() -> Vec<u8> {
+pub(crate) fn switching() -> Vec<u8> {
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
@@ -147,7 +154,7 @@ pub(super) fn switching() -> Vec<u8> {
 }
 
 /// Sends the head of an upgrade and reads that of the answer. What comes next on the stream are frames.
-pub(super) async fn upgrade(
+pub(crate) async fn upgrade(
     proxy: &TestProxy,
     target: &str,
     lines: &str,
@@ -159,7 +166,7 @@ pub(super) async fn upgrade(
 }
 
 /// A frame as clients send it, masked with zeros, so that its payload can be read.
-pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match u16::try_from(payload.len()).unwrap() {
         length @ 0..=125 => frame.push(0x80 | u8::try_from(length).unwrap()),
@@ -174,7 +181,7 @@ pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Reads a frame as servers send it: its first byte and its payload.
-pub(super) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> (u8, Vec<u8>) {
+pub(crate) async fn read_frame(stream: &mut (impl AsyncRead + Unpin)) -> (u8, Vec<u8>) {
     let read = async {
         let first = stream.read_u8().await.unwrap();
         let length = match stream.read_u8().await.unwrap() {

@@ -1,0 +1,10 @@
+//! WebSockets whose messages carry a tag, through the bridge: real Node on one side, native handlers on the other, and
+//! clients that see every frame.
+
+mod control;
+mod frames;
+mod garden;
+mod handshakes;
+mod losses;
+mod messages;
+mod world;
