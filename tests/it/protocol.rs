@@ -19,7 +19,7 @@ use wire::{Dialect, Place};
 /// A server of short heartbeats for the cases that wait for one. The answer to a ping has time on a busy machine.
 const RESTLESS: [(&str, &str); 3] = [
     ("PING_INTERVAL", "300"),
-    ("PING_TIMEOUT", "2000"),
+    ("PING_TIMEOUT", "4000"),
     ("CONNECT_TIMEOUT", "1000"),
 ];
 
@@ -110,7 +110,7 @@ async fn through(rules: &str, but: &[&str]) {
         let node = node(restless).await;
         let proxy = if restless {
             let mode = "mode = \"bridge\"";
-            let limits = "ping_interval = \"300ms\"\nping_timeout = \"2s\"";
+            let limits = "ping_interval = \"300ms\"\nping_timeout = \"4s\"";
             node.proxy(&rules.replace(mode, &format!("{mode}\n{limits}")))
                 .await
         } else {

@@ -6,7 +6,7 @@ mod driver;
 mod scenario;
 
 use crate::support::process::{node, python};
-use crate::support::sockets::{BRIDGE, Sockets, TUNNEL};
+use crate::support::sockets::{BRIDGE, MIXED, Sockets, TUNNEL};
 use driver::{Driver, Lost};
 use scenario::{everything, recovery};
 
@@ -128,4 +128,19 @@ async fn python_through_a_bridge() {
 #[tokio::test]
 async fn js_4_8_recovers_its_state_through_a_bridge() {
     compare_recovery(BRIDGE).await;
+}
+
+#[tokio::test]
+async fn js_4_8_with_events_on_both_sides() {
+    compare(Library::Js("4.8"), MIXED).await;
+}
+
+#[tokio::test]
+async fn js_3_1_with_events_on_both_sides() {
+    compare(Library::Js("3.1"), MIXED).await;
+}
+
+#[tokio::test]
+async fn python_with_events_on_both_sides() {
+    compare(Library::Python, MIXED).await;
 }

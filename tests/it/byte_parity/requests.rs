@@ -182,11 +182,12 @@ fn origins() -> Vec<Dialogue> {
     dialogues
 }
 
-/// A word to see whether the session is alive: it connects, and polls until it is greeted.
+/// A word to see whether the session is alive: it connects, and polls until it is greeted. The namespace is one that the
+/// payloads before it do not name, since Node closes at a second CONNECT to the same.
 fn is_alive() -> [Step; 2] {
     [
-        Step::Ask(Ask::session("POST", "40")),
-        Step::Poll("[\"auth\""),
+        Step::Ask(Ask::session("POST", "40/dynamic-9,")),
+        Step::Poll("/dynamic-9,[\"auth\""),
     ]
 }
 

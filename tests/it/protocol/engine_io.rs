@@ -41,7 +41,7 @@ fn check_open(packet: &str, upgrades: &Value) {
     let open = packet.strip_prefix('0').unwrap();
     let mut open: serde_json::Map<String, Value> = serde_json::from_str(open).unwrap();
     assert!(open.remove("sid").unwrap().is_string());
-    let limits = json!({ "upgrades": upgrades, "pingInterval": 300, "pingTimeout": 2000, "maxPayload": 1_000_000 });
+    let limits = json!({ "upgrades": upgrades, "pingInterval": 300, "pingTimeout": 4000, "maxPayload": 1_000_000 });
     assert_eq!(Value::from(open), limits);
 }
 
