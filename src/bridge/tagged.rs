@@ -193,6 +193,7 @@ impl Tagged {
             node: &mut self.node,
             native: &mut self.native,
             client_is_done: self.closing.client_has_closed(),
+            client_is_gone: self.closing.client_is_gone(),
         };
         tokio::select! {
             biased;
@@ -224,7 +225,7 @@ impl Tagged {
         match step {
             Step::Client(Some(Ok(message))) => self.hear_client(message),
             Step::Client(Some(Err(error))) => self.refuse_client(&error),
-            Step::Client(None) => Err(End::Drop),
+            Step::Client(None) => self.client_ends(),
             Step::Node(Some(Ok(message))) => self.hear_node(message),
             Step::Node(Some(Err(_)) | None) => self.lose_node(),
             Step::NodeOpened(opened) => self.attach_node(opened),

@@ -1,4 +1,4 @@
-//! WebSockets whose messages carry a tag, through the bridge: real Node on one side, native handlers on the other, and
+//! The bridge of messages that carry a tag: real Node on one side, native handlers on the other, and
 //! clients that see every frame.
 
 mod control;

@@ -1,13 +1,15 @@
 //! The end of a tagged WebSocket. A close frame passes to the other end as any message does, with its code and reason,
 //! and so does the answer to it: the proxy says one of its own only where nobody else is there to.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::side::{Side, State};
-use super::{End, Tagged};
+use super::{Client, End, Tagged};
 use crate::bridge::websocket::{Message, WebSocketError};
 
 /// How long the other end may take to answer a close frame; as `ws` waits.
@@ -33,6 +35,8 @@ pub(super) struct Closing {
     client_is_told: bool,
     node_is_told: bool,
     native_is_told: bool,
+    /// The client's stream has ended.
+    client_is_gone: bool,
     /// The client broke the protocol, and is owed this code.
     code: Option<u16>,
     /// Sides that have not yet answered everything that the client said before.
@@ -47,6 +51,10 @@ impl Closing {
 
     pub(super) fn client_has_closed(&self) -> bool {
         self.client_has_closed
+    }
+
+    pub(super) fn client_is_gone(&self) -> bool {
+        self.client_is_gone
     }
 
     pub(super) fn client_is_told(&self) -> bool {
@@ -78,6 +86,18 @@ impl Tagged {
             return self.tell_client(close);
         }
         self.closing.begin(CLOSE_TIMEOUT);
+        Ok(())
+    }
+
+    /// The client's stream has ended without a close frame, and so do those to the sides, behind what it said before. What
+    /// they have still to say, it may still hear.
+    pub(super) fn client_ends(&mut self) -> Result<(), End> {
+        if !self.node.is_open() && !self.native.is_open() {
+            return Err(End::Drop);
+        }
+        self.closing.client_has_closed = true;
+        self.closing.client_is_gone = true;
+        self.closing.begin(LAST_WORDS);
         Ok(())
     }
 
@@ -222,37 +242,54 @@ impl Tagged {
 
     /// Writes what is left to be written, and ends the client's stream: with a close frame on it, as servers do, once
     /// the client has answered (§7.1.1).
-    pub(super) async fn finish(mut self, end: End) {
+    pub(super) async fn finish(self, end: End) {
         let Self {
-            client,
-            node,
-            native,
+            mut client,
+            mut node,
+            mut native,
             closing,
+            mut stop,
             ..
-        } = &mut self;
-        let flush_client = async {
-            if client.flush().await.is_err() || end == End::Drop {
+        } = self;
+        let sides = async move {
+            let flushed = async { tokio::join!(flush_side(&mut node), flush_side(&mut native)) };
+            let _ = timeout(LAST_WORDS, flushed).await;
+        };
+        let client = async move {
+            if end == End::Drop {
+                let _ = timeout(LAST_WORDS, client.flush()).await;
                 return;
             }
-            while !closing.client_has_closed {
-                match client.next().await {
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => closing.client_has_closed = true,
-                    Some(Ok(_)) => {}
-                }
+            tokio::select! {
+                () = part(&mut client, closing.client_has_closed) => {}
+                () = sleep(CLOSE_TIMEOUT) => {}
+                () = async {
+                    // An error says that there is nobody left who could stop.
+                    let _ = stop.wait_for(|stop| *stop).await;
+                    sleep(LAST_WORDS).await;
+                } => {}
             }
-            client.shutdown().await;
-            // A stream with unread bytes would be reset, and the close frame be lost with it.
-            std::future::poll_fn(|context| client.poll_drain(context)).await;
         };
-        let all = async { tokio::join!(flush_client, flush_side(node), flush_side(native)) };
-        let _ = timeout(LAST_WORDS, all).await;
+        tokio::join!(sides, client);
     }
+}
+
+/// Waits for the client's answer to a close frame, and for it to end its stream after ours.
+async fn part(client: &mut Client, has_closed: bool) {
+    let mut waits = client.flush().await.is_ok() && !has_closed;
+    while waits {
+        let next = client.next().await;
+        waits = matches!(next, Some(Ok(message)) if !matches!(message, Message::Close(_)));
+    }
+    client.shutdown().await;
+    // A stream with unread bytes would be reset, and the close frame be lost with it.
+    poll_fn(|context| client.poll_drain(context)).await;
 }
 
 /// A side gets what the client said before it left, also where the leg is only on its way.
 async fn flush_side<S, E>(side: &mut Side<S, E>)
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
     if side.waiting_bytes() > 0
         && let State::Opening(task) = &mut side.state

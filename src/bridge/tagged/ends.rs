@@ -17,12 +17,15 @@ pub(super) struct Ends<'b> {
     pub(super) native: &'b mut NativeSide,
     /// The client has said its last.
     pub(super) client_is_done: bool,
+    /// And its stream has ended.
+    pub(super) client_is_gone: bool,
 }
 
 impl Ends<'_> {
     /// `legs_first` alternates, so that an end that never pauses does not silence the others.
     pub(super) fn poll(&mut self, context: &mut Context<'_>, legs_first: bool) -> Poll<Step> {
-        let congested = flush(self.node, context) | flush(self.native, context);
+        let end = self.client_is_gone;
+        let congested = flush(self.node, end, context) | flush(self.native, end, context);
         let _ = self.client.poll_flush(context);
         if legs_first && let Poll::Ready(step) = self.poll_legs(context) {
             return Poll::Ready(step);
@@ -60,15 +63,20 @@ enum Heard<L> {
     Opened(Option<L>),
 }
 
-/// True if it does not take what it gets. An error shows when reading.
-fn flush<S, E>(side: &mut Side<S, E>, context: &mut Context<'_>) -> bool
+/// Writes what is queued, and then the end, if there is nothing to come. True if the side does not take what it gets. An
+/// error shows when reading.
+fn flush<S, E>(side: &mut Side<S, E>, end: bool, context: &mut Context<'_>) -> bool
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let State::Open(leg) = &mut side.state else {
         return false;
     };
-    let _ = leg.socket.poll_flush(context);
+    if end {
+        let _ = leg.socket.poll_shutdown(context);
+    } else {
+        let _ = leg.socket.poll_flush(context);
+    }
     leg.socket.queued() > HIGH
 }
 

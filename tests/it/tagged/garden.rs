@@ -52,7 +52,7 @@ impl Garden {
         let (_, address) = line.rsplit_once("http://").unwrap();
         let address = address.parse().unwrap();
         std::fs::write(path("routes.toml"), file(address, native, rules)).unwrap();
-        let proxy = TestProxy::start_with(folder, ca, &strangler::apps::ALL).await;
+        let proxy = TestProxy::start_with(folder, ca, strangler::apps::ALL).await;
         Self {
             node,
             address,

@@ -354,7 +354,7 @@ async fn a_client_waits_for_a_node_that_does_not_listen() {
             client.send(vec![1; 1 << 20]).await;
         }
     };
-    let line = "strangler_queued_bytes{side=\"node\"}";
+    let line = "strangler_queued_bytes{for=\"node\"}";
     let full = eventually("messages wait for node", || async {
         world.proxy.metric(line).await > 65_536.0
     });
