@@ -173,7 +173,6 @@ impl Tagged {
 
     /// Waits for the next thing to happen. Everything that is queued is written meanwhile.
     async fn step(&mut self) -> Step {
-        self.count_queued();
         // A client that never pauses must not keep these from being seen.
         if *self.stop.borrow() {
             return Step::Stop;
@@ -194,6 +193,7 @@ impl Tagged {
             native: &mut self.native,
             client_is_done: self.closing.client_has_closed(),
             client_is_gone: self.closing.client_is_gone(),
+            queued: &mut self.queued,
         };
         tokio::select! {
             biased;
@@ -236,12 +236,6 @@ impl Tagged {
             Step::Deadline => self.overdue(),
             Step::Stop => self.go_away(),
         }
-    }
-
-    fn count_queued(&mut self) {
-        self.queued.client.set(self.client.queued());
-        self.queued.node.set(self.node.queued());
-        self.queued.native.set(self.native.queued());
     }
 
     // What it looks up.

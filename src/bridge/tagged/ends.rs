@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::side::{Side, State};
-use super::{Client, HIGH, NativeSide, NodeSide, Step};
+use super::{Client, HIGH, NativeSide, NodeSide, Queued, Step};
 use crate::bridge::websocket::{Message, WebSocketError};
 
 /// One that does not take what it gets makes those wait that send to it, which is looked at each time that bytes have
@@ -19,6 +19,7 @@ pub(super) struct Ends<'b> {
     pub(super) client_is_done: bool,
     /// And its stream has ended.
     pub(super) client_is_gone: bool,
+    pub(super) queued: &'b mut Queued,
 }
 
 impl Ends<'_> {
@@ -27,6 +28,7 @@ impl Ends<'_> {
         let end = self.client_is_gone;
         let congested = flush(self.node, end, context) | flush(self.native, end, context);
         let _ = self.client.poll_flush(context);
+        self.count_queued();
         if legs_first && let Poll::Ready(step) = self.poll_legs(context) {
             return Poll::Ready(step);
         }
@@ -37,6 +39,12 @@ impl Ends<'_> {
             return Poll::Ready(Step::Client(message));
         }
         self.poll_legs(context)
+    }
+
+    fn count_queued(&mut self) {
+        self.queued.client.set(self.client.queued());
+        self.queued.node.set(self.node.queued());
+        self.queued.native.set(self.native.queued());
     }
 
     fn poll_legs(&mut self, context: &mut Context<'_>) -> Poll<Step> {
