@@ -52,12 +52,12 @@ pub(crate) struct Member {
 
 impl Member {
     /// A client that has seen the table of this generation, and has what it needs.
-    pub(crate) fn new(replays: Arc<Replays>, generation: u64) -> Self {
+    pub(crate) fn new(replays: &Arc<Replays>, generation: u64) -> Self {
         let mut crowd = replays.crowd();
         crowd.members += 1;
         crowd.generation = crowd.generation.max(generation);
         let member = Self {
-            replays: Arc::clone(&replays),
+            replays: Arc::clone(replays),
             generation,
             unsettled: false,
         };
@@ -65,7 +65,6 @@ impl Member {
             crowd.unsettled += 1;
         }
         replays.publish(&crowd);
-        drop(crowd);
         member
     }
 
@@ -187,8 +186,8 @@ mod tests {
     #[test]
     fn a_crowd_is_settled_when_each_has_seen_the_table_and_has_its_leg() {
         let replays = Arc::new(Replays::default());
-        let mut first = Member::new(Arc::clone(&replays), 1);
-        let mut second = Member::new(Arc::clone(&replays), 1);
+        let mut first = Member::new(&replays, 1);
+        let mut second = Member::new(&replays, 1);
         let settled = first.all_settled();
         assert!(*settled.borrow());
         first.see(2);
@@ -198,7 +197,7 @@ mod tests {
         second.see(2);
         second.unsettle();
         assert!(!*settled.borrow(), "the second needs a leg");
-        let late = Member::new(Arc::clone(&replays), 2);
+        let late = Member::new(&replays, 2);
         second.settle();
         assert!(*settled.borrow());
         first.unsettle();

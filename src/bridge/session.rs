@@ -174,7 +174,7 @@ impl Bridge {
             node: share("node"),
             native: share("native"),
         };
-        let member = Member::new(Arc::clone(&replays), snapshot.table.generation());
+        let member = Member::new(&replays, snapshot.table.generation());
         let settings = &snapshot.table.config().sockets[socket];
         let (id, flips) = (settings.id.clone(), settings.flips);
         let (sender, outcomes) = mpsc::unbounded_channel();
