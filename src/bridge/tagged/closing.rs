@@ -142,7 +142,7 @@ impl Tagged {
             trial.passed();
         }
         if !self.native_was_told && !self.node.is_absent() {
-            return self.lose_native();
+            return self.native_declines();
         }
         if let Some(node) = self.node.socket() {
             node.queue(&Message::Close(close.clone()));

@@ -6,9 +6,11 @@ use crate::routing::LazyArgument;
 
 impl Tagged {
     pub(super) fn hear_node(&mut self, message: Message) -> Result<(), End> {
+        if let Message::Close(close) = message {
+            return self.node_closes(close);
+        }
         self.node.heard();
         match message {
-            Message::Close(close) => return self.node_closes(close),
             Message::Pong(bytes) if self.closing.is_mark(&bytes) => return self.mark_passed(),
             // Nothing may follow a close frame (RFC 6455 §5.5.1).
             _ if self.closing.client_is_told() => {}
@@ -21,10 +23,12 @@ impl Tagged {
     }
 
     pub(super) fn hear_native(&mut self, message: Message) -> Result<(), End> {
+        if let Message::Close(close) = message {
+            return self.native_closes(close);
+        }
         self.native.heard();
         let node_is_open = self.node.is_open();
         match message {
-            Message::Close(close) => return self.native_closes(close),
             Message::Pong(bytes) if self.closing.is_mark(&bytes) => return self.mark_passed(),
             Message::Ping(bytes) if node_is_open => {
                 if let Some(native) = self.native.socket() {

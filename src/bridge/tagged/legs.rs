@@ -21,7 +21,7 @@ impl Tagged {
             return Ok(());
         }
         let snapshot = self.snapshot();
-        if self.native.is_absent() && self.uses_native(&snapshot) {
+        if !self.native.is_open() && !self.native.is_opening() && self.uses_native(&snapshot) {
             self.reach_native();
         }
         let needs_node = self.needs_node(&snapshot);
@@ -138,22 +138,30 @@ impl Tagged {
         &mut self,
         opened: Option<Result<NativeLeg, NoNative>>,
     ) -> Result<(), End> {
-        if let Some(Ok(leg)) = opened {
-            self.native.open(leg);
-            return Ok(());
+        match opened {
+            Some(Ok(leg)) => {
+                self.native.open(leg);
+                return Ok(());
+            }
+            Some(Err(NoNative::Refused(answer))) => {
+                debug!(socket = %self.socket, status = %answer.status(), "native refuses a client");
+                self.native.refused();
+            }
+            Some(Err(NoNative::Broke | NoNative::Timeout)) | None => {
+                debug!(socket = %self.socket, "native does not accept a client");
+                self.native.retry_later();
+            }
         }
-        debug!(socket = %self.socket, "native refuses a client that node has accepted");
         if let Some(trial) = self.trial.take() {
             trial.forget();
         }
-        self.native.retry_later();
         for order in self.native.take_waiting() {
             self.fall_back(order, "no-leg")?;
         }
         self.need_a_side()
     }
 
-    /// The leg broke off, or native did not want the client after all.
+    /// The leg broke off.
     pub(super) fn lose_native(&mut self) -> Result<(), End> {
         if let Some(trial) = self.trial.take() {
             trial.failed();
@@ -164,6 +172,16 @@ impl Tagged {
         }
         debug!(socket = %self.socket, "a native leg ended");
         self.native.retry_later();
+        self.need_a_side()
+    }
+
+    /// Native accepted the client, and did not want it after all.
+    pub(super) fn native_declines(&mut self) -> Result<(), End> {
+        if self.closing.has_begun() {
+            return self.lose_native();
+        }
+        debug!(socket = %self.socket, "native sends a client away");
+        self.native.refused();
         self.need_a_side()
     }
 

@@ -16,6 +16,9 @@ use crate::metrics::Counted;
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
+/// After a refusal, which will hardly be another one soon; a change of the table comes sooner.
+const REFUSED_RETRY: Duration = Duration::from_secs(30);
+
 /// What a waiting message costs beside its bytes.
 const OVERHEAD: usize = 64;
 
@@ -134,6 +137,11 @@ impl<S, E> Side<S, E> {
     pub(super) fn retry_later(&mut self) {
         self.state = State::Waiting(Instant::now() + self.retry_delay);
         self.retry_delay = (self.retry_delay * 2).min(LAST_RETRY);
+    }
+
+    /// It does not want this client.
+    pub(super) fn refused(&mut self) {
+        self.state = State::Waiting(Instant::now() + REFUSED_RETRY);
     }
 
     /// It lives: the next loss is a new one.

@@ -205,7 +205,6 @@ async fn a_node_that_nothing_needs_cannot_close() {
     let mut client = world.open().await;
     client.echo("x").await;
     world.edit("", ALL_NATIVE).await;
-    // Sent to Node before it is known that nothing needs it: by a second connection that is pinned nowhere.
     assert_eq!(side_of(&mut client, &tagged("o", 0)).await, "native");
     world.server.process.tell("close 1001").await;
     let heard: Closed = report(&mut world.server, "close").await.into();
@@ -370,4 +369,9 @@ async fn a_client_waits_for_a_node_that_does_not_listen() {
     world.server.process.tell("resume").await;
     let echoed = client.message().await;
     assert!(echoed == Message::binary(vec![1; 1 << 20]));
+    drop(client);
+    eventually("nothing waits any more", || async {
+        world.proxy.metric(line).await.abs() < 0.5
+    })
+    .await;
 }

@@ -52,6 +52,7 @@ async fn serve(mut socket: WebSocket, query: &str, authorization: Option<String>
             code: 4003,
             reason: "not here".into(),
         };
+        let _ = socket.send(Message::text("sorry")).await;
         let _ = socket.send(Message::Close(Some(frame))).await;
     }
     while let Some(Ok(message)) = socket.recv().await {
