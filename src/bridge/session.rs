@@ -225,8 +225,12 @@ impl Bridge {
             session,
             node,
             native,
+            member,
+            turn,
             ..
         } = self;
+        // A goodbye may take its time, and the other clients need not wait for it.
+        drop((member, turn));
         let legs = async {
             if let NodeSide::Open(leg) = node {
                 leg.close().await;
