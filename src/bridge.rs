@@ -47,6 +47,8 @@ use crate::live::{Live, Snapshot};
 use crate::metrics::Metrics;
 use crate::native::events::EventService;
 
+use handshake::compact;
+
 pub(crate) use handshake::Handshake;
 pub(crate) use leg::OpenPacket;
 pub(crate) use node::{NoLeg, NodeSession, Template};
@@ -272,7 +274,15 @@ impl Bridges {
             switched: Arc::new(switched),
             max_payload: limits.max_payload,
         };
-        let registration = Registration::new(self, sid.clone(), entry.clone());
+        let mut known = entry.clone();
+        if matches!(transport, Transport::WebSocket) {
+            // Its one answer is the 101; later ones are few, and need not look like Node's to the letter.
+            known.template = Arc::new(Template {
+                headers: compact(&entry.template.headers),
+                ..Template::default()
+            });
+        }
+        let registration = Registration::new(self, sid.clone(), known);
         let replays = self.replays(&settings.id);
         if reply.send(Ok(entry)).is_err() {
             debug!("a client left before its handshake was done");

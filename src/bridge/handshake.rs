@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, SEC_WEBSOCKET_KEY,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION, TE, UPGRADE,
 };
 use http::uri::PathAndQuery;
@@ -22,7 +22,30 @@ pub(crate) struct Handshake {
     pub(crate) address: IpAddr,
 }
 
+/// The same headers in memory of their own. Those of a request are slices of the buffer that it was read into, which
+/// would live as long as they do.
+pub(crate) fn compact(headers: &HeaderMap) -> HeaderMap {
+    let mut compact = HeaderMap::with_capacity(headers.keys_len());
+    for (name, value) in headers {
+        if let Ok(mut copy) = HeaderValue::from_bytes(value.as_bytes()) {
+            copy.set_sensitive(value.is_sensitive());
+            compact.append(name, copy);
+        }
+    }
+    compact
+}
+
 impl Handshake {
+    /// Of a request with this target and these headers.
+    pub(crate) fn new(uri: &Uri, headers: &HeaderMap, address: IpAddr) -> Self {
+        let target = uri.to_string();
+        Self {
+            uri: Uri::try_from(target).unwrap_or_else(|_| uri.clone()),
+            headers: compact(headers),
+            address,
+        }
+    }
+
     /// What the table looks at.
     pub(crate) fn head(&self) -> RequestHead<'_> {
         RequestHead {

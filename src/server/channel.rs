@@ -137,11 +137,7 @@ impl Channel<'_> {
         let mut headers = parts.headers.clone();
         strip_hop_by_hop(&mut headers);
         self.exchange.describe(&mut headers);
-        Handshake {
-            uri: parts.uri.clone(),
-            headers,
-            address: self.address,
-        }
+        Handshake::new(&parts.uri, &headers, self.address)
     }
 
     /// Node answers the handshake itself where it is needed; its session then goes on over a leg.
