@@ -13,9 +13,12 @@ import threading
 import socketio
 import urllib3
 
+import turns
+
 TRANSPORTS = {"upgrade": ["polling", "websocket"], "websocket": ["websocket"], "polling": ["polling"]}
 LONG = 2000
 
+turns.at_ssl_objects()
 urllib3.disable_warnings()
 output = threading.Lock()
 clients = {}

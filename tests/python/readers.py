@@ -11,46 +11,18 @@ Commands come on stdin and reports go to stdout, one JSON value a line, the same
 
 import hashlib
 import json
-import select
-import ssl
 import sys
 import threading
 
 import socketio
 import urllib3
 
+import turns
+
 TRANSPORTS = {"upgrade": ["polling", "websocket"], "websocket": ["websocket"], "polling": ["polling"]}
 LONG = 2000
 
-
-class ThreadSafeSocket(ssl.SSLSocket):
-    """An SSL object of CPython 3.11 may break when one thread reads while another writes, which python-engineio does: on
-    a busy machine it loses connections, also straight to Node. Here a read waits for bytes first, and then has its turn."""
-
-    @property
-    def turn(self):
-        return self.__dict__.setdefault("_turn", threading.RLock())
-
-    def read(self, *arguments):
-        timeout = self.gettimeout()
-        while True:
-            with self.turn:
-                self.settimeout(0)
-                try:
-                    return super().read(*arguments)
-                except ssl.SSLWantReadError:
-                    pass
-                finally:
-                    self.settimeout(timeout)
-            if not select.select([self], [], [], timeout)[0]:
-                raise TimeoutError("timed out")
-
-    def send(self, data, flags=0):
-        with self.turn:
-            return super().send(data, flags)
-
-
-ssl.SSLContext.sslsocket_class = ThreadSafeSocket
+turns.at_ssl_objects()
 urllib3.disable_warnings()
 output = threading.Lock()
 clients = []
