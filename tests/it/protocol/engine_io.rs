@@ -185,7 +185,7 @@ async fn a_websocket_ends_with_a_packet_of_no_type(place: Place) {
 }
 
 async fn polling_has_a_heartbeat(place: Place) {
-    let session = Polling::open(&place).await;
+    let session = Polling::connected(&place).await;
     for _ in 0..3 {
         let answer = session.poll().await;
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "2"));
@@ -194,7 +194,7 @@ async fn polling_has_a_heartbeat(place: Place) {
 }
 
 async fn polling_ends_without_a_heartbeat(place: Place) {
-    let session = Polling::open(&place).await;
+    let session = Polling::connected(&place).await;
     assert_eq!(session.poll().await.text(), "2");
     // A poll that waits is answered when the time is up.
     let last = session.poll().await;
@@ -203,7 +203,7 @@ async fn polling_ends_without_a_heartbeat(place: Place) {
 }
 
 async fn a_websocket_has_a_heartbeat(place: Place) {
-    let mut socket = place.opened().await;
+    let mut socket = place.connected().await;
     for _ in 0..3 {
         assert_eq!(socket.packet().await, Some(Message::text("2")));
         socket.send("3").await;
@@ -211,13 +211,13 @@ async fn a_websocket_has_a_heartbeat(place: Place) {
 }
 
 async fn a_websocket_ends_without_a_heartbeat(place: Place) {
-    let mut socket = place.opened().await;
+    let mut socket = place.connected().await;
     assert_eq!(socket.packet().await, Some(Message::text("2")));
     assert_eq!(socket.packet().await, None);
 }
 
 async fn polling_can_be_closed(place: Place) {
-    let session = Polling::open(&place).await;
+    let session = Polling::connected(&place).await;
     let (poll, ()) = tokio::join!(session.poll(), session.post("1"));
     // The poll may come after the end.
     if poll.status == 200 {
@@ -230,7 +230,7 @@ async fn polling_can_be_closed(place: Place) {
 
 /// At once, or, as Node does it, when the client that has left answers no ping.
 async fn a_websocket_can_be_closed(place: Place) {
-    let mut socket = place.opened().await;
+    let mut socket = place.connected().await;
     socket.send("1").await;
     while let Some(packet) = socket.packet().await {
         assert_eq!(packet, Message::text("2"));
