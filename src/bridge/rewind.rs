@@ -16,7 +16,16 @@ pub(crate) struct Rewind<S> {
 
 impl<S> Rewind<S> {
     pub(crate) fn new(first: Bytes, stream: S) -> Self {
-        Self { first, stream }
+        let mut rewind = Self { first, stream };
+        rewind.let_go();
+        rewind
+    }
+
+    /// An empty slice would still hold the buffer that it was cut from.
+    fn let_go(&mut self) {
+        if self.first.is_empty() {
+            self.first = Bytes::new();
+        }
     }
 }
 
@@ -32,10 +41,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewind<S> {
         let count = self.first.len().min(buffer.remaining());
         buffer.put_slice(&self.first[..count]);
         self.first.advance(count);
-        if self.first.is_empty() {
-            // An empty slice would still hold the buffer that it was cut from.
-            self.first = Bytes::new();
-        }
+        self.let_go();
         Poll::Ready(Ok(()))
     }
 }
