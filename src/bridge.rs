@@ -29,10 +29,12 @@ use std::time::Duration;
 use axum::Router;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_channel::mpsc;
+use futures_util::{SinkExt, StreamExt};
 use http::Uri;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -136,13 +138,31 @@ pub(crate) enum Transport {
 pub(crate) struct Entry {
     /// The id of its socket.
     pub(crate) socket: Arc<str>,
-    pub(crate) mailbox: mpsc::Sender<Visit>,
+    mailbox: mpsc::Sender<Visit>,
     /// For every answer.
     pub(crate) template: Arc<Template>,
     /// For the 101 of an upgrade.
     pub(crate) switched: Arc<Template>,
     pub(crate) max_payload: usize,
 }
+
+impl Entry {
+    /// Brings a visit to the session.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub(crate) async fn visit(&self, visit: Visit) -> Result<(), Ended> {
+        self.mailbox.clone().send(visit).await.map_err(|_| Ended)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.mailbox.is_closed()
+    }
+}
+
+/// A session is over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended;
 
 /// A WebSocket that a side has accepted.
 pub(crate) struct Accepted {
@@ -199,7 +219,7 @@ impl Bridges {
         let begin = self.tasks.track_future(async move {
             match bridges.reach(&mut arrival).await {
                 Err(error) => drop(reply.send(Err(error))),
-                Ok(reached) => bridges.begin(arrival, reached, reply),
+                Ok(reached) => bridges.begin(arrival, reached, reply).await,
             }
         });
         runtime.spawn(begin);
@@ -235,9 +255,9 @@ impl Bridges {
         }
     }
 
-    /// Makes the session known and runs it, in a task of its own: this one holds room for the handshake with Node.
-    fn begin(
-        self: &Arc<Self>,
+    /// Makes the session known and runs it, in a task of its own: this one holds room for all that comes before.
+    async fn begin(
+        self: Arc<Self>,
         arrival: Arrival,
         reached: Reached,
         reply: oneshot::Sender<Result<Entry, NoLeg>>,
@@ -282,34 +302,29 @@ impl Bridges {
                 ..Template::default()
             });
         }
-        let registration = Registration::new(self, sid.clone(), known);
+        let registration = Registration::new(&self, sid.clone(), known);
         let replays = self.replays(&settings.id);
         if reply.send(Ok(entry)).is_err() {
             debug!("a client left before its handshake was done");
             return;
         }
-        let bridges = Arc::clone(self);
-        let run = async move {
-            let session = match transport {
-                Transport::Polling(first, _) => Session::polling(&sid, limits, mailbox, first),
-                Transport::WebSocket => match first_stream(mailbox).await {
-                    Some((stream, mailbox)) => Session::websocket(&sid, limits, mailbox, stream),
-                    None => return,
-                },
-            };
-            let surroundings = Arc::clone(&bridges.surroundings);
-            drop(bridges);
-            let client = Client {
-                handshake,
-                socket,
-                snapshot,
-                leg,
-                replays,
-                waiting,
-            };
-            let bridge = Bridge::new(surroundings, client, session);
-            bridge.run(registration).await;
+        let session = match transport {
+            Transport::Polling(first, _) => Session::polling(&sid, limits, mailbox, first),
+            Transport::WebSocket => match first_stream(mailbox).await {
+                Some((stream, mailbox)) => Session::websocket(&sid, limits, mailbox, stream),
+                None => return,
+            },
         };
+        let client = Client {
+            handshake,
+            socket,
+            snapshot,
+            leg,
+            replays,
+            waiting,
+        };
+        let bridge = Bridge::new(Arc::clone(&self.surroundings), client, session);
+        let run = Box::new(bridge).run(registration);
         tokio::spawn(self.tasks.track_future(run));
     }
 
@@ -371,7 +386,7 @@ impl Bridges {
 async fn first_stream(
     mut mailbox: mpsc::Receiver<Visit>,
 ) -> Option<(Box<dyn engineio::Stream>, mpsc::Receiver<Visit>)> {
-    match timeout(UPGRADE_TIMEOUT, mailbox.recv()).await {
+    match timeout(UPGRADE_TIMEOUT, mailbox.next()).await {
         Ok(Some(Visit::WebSocket(stream))) => Some((stream, mailbox)),
         _ => None,
     }

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION, TE, UPGRADE,
@@ -22,12 +23,18 @@ pub(crate) struct Handshake {
     pub(crate) address: IpAddr,
 }
 
-/// The same headers in memory of their own. Those of a request are slices of the buffer that it was read into, which
-/// would live as long as they do.
+/// The same headers with their values in a buffer of their own. Those of a request are slices of the buffer that it was
+/// read into, which would live as long as they do; with one each, every clone would add to all of them.
 pub(crate) fn compact(headers: &HeaderMap) -> HeaderMap {
+    let bytes: Vec<u8> = headers
+        .values()
+        .flat_map(HeaderValue::as_bytes)
+        .copied()
+        .collect();
+    let mut rest = Bytes::from(bytes);
     let mut compact = HeaderMap::with_capacity(headers.keys_len());
     for (name, value) in headers {
-        if let Ok(mut copy) = HeaderValue::from_bytes(value.as_bytes()) {
+        if let Ok(mut copy) = HeaderValue::from_maybe_shared(rest.split_to(value.len())) {
             copy.set_sensitive(value.is_sensitive());
             compact.append(name, copy);
         }

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use futures_channel::mpsc;
+use futures_util::StreamExt;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
@@ -177,7 +179,7 @@ impl Bridge {
         let member = Member::new(&replays, snapshot.table.generation());
         let settings = &snapshot.table.config().sockets[socket];
         let (id, flips) = (settings.id.clone(), settings.flips);
-        let (sender, outcomes) = mpsc::unbounded_channel();
+        let (sender, outcomes) = mpsc::unbounded();
         Self {
             generation: surroundings.live.generation(),
             surroundings,
@@ -185,7 +187,8 @@ impl Bridge {
             handshake: Arc::new(handshake),
             session,
             pinned: (flips == Flips::Connection).then_some(snapshot),
-            namespaces: Vec::new(),
+            // Few clients have a second one.
+            namespaces: Vec::with_capacity(1),
             node: leg.map_or(NodeSide::Absent, |leg| NodeSide::Open(Box::new(leg))),
             away_since: None,
             retry_delay: FIRST_RETRY,
@@ -213,7 +216,7 @@ impl Bridge {
     }
 
     /// Serves the client until one end leaves.
-    pub(crate) async fn run(mut self, registration: Registration) {
+    pub(crate) async fn run(mut self: Box<Self>, registration: Registration) {
         let end = loop {
             let step = self.step().await;
             if let Err(end) = self.take(step).await {
@@ -221,6 +224,11 @@ impl Bridge {
             }
         };
         debug!(socket = %self.socket, ?end, "a bridge ends");
+        // In room of its own, which an idle client does not need.
+        Box::pin(self.leave(end, registration)).await;
+    }
+
+    async fn leave(self: Box<Self>, end: End, registration: Registration) {
         let Self {
             session,
             node,
@@ -228,7 +236,7 @@ impl Bridge {
             member,
             turn,
             ..
-        } = self;
+        } = *self;
         // A goodbye may take its time, and the other clients need not wait for it.
         drop((member, turn));
         let legs = async {
@@ -280,7 +288,7 @@ impl Bridge {
         let mut stop = surroundings.stop.clone();
         tokio::select! {
             biased;
-            Some((id, outcome)) = outcomes.recv() => Step::Outcome(id, outcome),
+            Some((id, outcome)) = outcomes.next() => Step::Outcome(id, outcome),
             step = poll_fn(|context| ends.poll(context, *node_first)) => step,
             Ok(()) = generation.changed() => Step::Table,
             Ok(_) = all_settled.wait_for(|settled| *settled), if settle_by.is_some() => Step::Settled,

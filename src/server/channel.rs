@@ -184,9 +184,12 @@ impl Channel<'_> {
             transport: Transport::WebSocket,
         };
         match self.bridges.open(arrival).await {
-            Ok(entry) => self.switch(&mut parts, &entry.template, |stream| async move {
-                let _ = entry.mailbox.send(Visit::WebSocket(stream)).await;
-            }),
+            Ok(entry) => {
+                let template = Arc::clone(&entry.template);
+                self.switch(&mut parts, &template, |stream| async move {
+                    let _ = entry.visit(Visit::WebSocket(stream)).await;
+                })
+            }
             Err(error) => self.no_leg(error),
         }
     }
@@ -241,12 +244,12 @@ impl Channel<'_> {
             {
                 return response(Refused::BadRequest.upgrade_answer(), &Template::default());
             }
-            let mailbox = entry.mailbox.clone();
-            if mailbox.is_closed() {
+            if entry.has_ended() {
                 return response(Refused::UnknownSid.upgrade_answer(), &Template::default());
             }
+            let session = entry.clone();
             return self.switch(&mut parts, &entry.switched, |stream| async move {
-                let _ = mailbox.send(Visit::WebSocket(stream)).await;
+                let _ = session.visit(Visit::WebSocket(stream)).await;
             });
         }
         match query.transport {
@@ -265,7 +268,7 @@ impl Channel<'_> {
             }
             _ => (Visit::Other { answer }, None),
         };
-        if entry.mailbox.send(visit).await.is_err() {
+        if entry.visit(visit).await.is_err() {
             return refuse(Refused::UnknownSid);
         }
         if let Some(upload) = upload {

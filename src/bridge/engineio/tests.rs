@@ -10,6 +10,8 @@ mod upgrade;
 mod websocket;
 
 use bytes::Bytes;
+use futures_channel::mpsc::{Sender, channel};
+use futures_util::SinkExt;
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -25,7 +27,7 @@ const LIMITS: Limits = Limits {
 
 /// A session in a task of its own, between a test's client and its application.
 struct Running {
-    visits: mpsc::Sender<Visit>,
+    visits: Sender<Visit>,
     orders: mpsc::UnboundedSender<Order>,
     heard: mpsc::UnboundedReceiver<Result<Message, Closed>>,
     task: JoinHandle<()>,
@@ -47,7 +49,7 @@ const PIPE: usize = 256 * 1024;
 type Client = WebSocket<DuplexStream>;
 
 impl Running {
-    fn new(session: Session, visits: mpsc::Sender<Visit>) -> Self {
+    fn new(session: Session, visits: Sender<Visit>) -> Self {
         let (orders, ordered) = mpsc::unbounded_channel();
         let (hears, heard) = mpsc::unbounded_channel();
         let task = tokio::spawn(run(session, ordered, hears));
@@ -61,7 +63,7 @@ impl Running {
 
     /// A session that has begun with a GET.
     async fn polling() -> Self {
-        let (visits, mailbox) = mpsc::channel(64);
+        let (visits, mailbox) = channel(64);
         let (first, answer) = oneshot::channel();
         let session = Session::polling("the-sid", LIMITS, mailbox, first);
         let answer = answer.await.expect("the open packet");
@@ -75,7 +77,7 @@ impl Running {
 
     /// A session that has begun with a WebSocket.
     async fn websocket() -> (Self, Client) {
-        let (visits, mailbox) = mpsc::channel(64);
+        let (visits, mailbox) = channel(64);
         let (near, far) = duplex(PIPE);
         let session = Session::websocket("the-sid", LIMITS, mailbox, Box::new(near));
         let mut client = WebSocket::new(far, Role::Client, 1 << 24);
@@ -89,7 +91,10 @@ impl Running {
     }
 
     async fn visit(&self, visit: Visit) {
-        assert!(self.visits.send(visit).await.is_ok(), "the session is over");
+        assert!(
+            self.visits.clone().send(visit).await.is_ok(),
+            "the session is over"
+        );
     }
 
     /// Begins a GET.
@@ -232,7 +237,13 @@ async fn expect_close(client: &mut Client, code: Option<u16>) {
 /// A poll after the end of a session finds nobody; one that was under way is told.
 async fn expect_unknown(running: &Running) {
     let (answer, answered) = oneshot::channel();
-    if running.visits.send(Visit::Poll { answer }).await.is_ok() {
+    if running
+        .visits
+        .clone()
+        .send(Visit::Poll { answer })
+        .await
+        .is_ok()
+    {
         assert_eq!(answered.await, Ok(Refused::UnknownSid.answer()));
     }
 }

@@ -313,7 +313,7 @@ async fn handlers_work_alone() {
     let request = Request::get("/socket.io/?EIO=4&transport=websocket")
         .body(())
         .unwrap();
-    let (sender, outcomes) = mpsc::unbounded_channel();
+    let (sender, outcomes) = futures_channel::mpsc::unbounded();
     let unused = Arc::new(Tickets::new(sender));
     let mut leg = Leg::over(&service(app), request, unused, outcomes).await;
     assert!(leg.text().await.starts_with('0'));

@@ -5,8 +5,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_channel::mpsc::UnboundedSender;
 use socketioxide::socket::Socket;
-use tokio::sync::mpsc::UnboundedSender;
 
 use super::RawEvent;
 
@@ -178,6 +178,6 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         // A bridge that has ended does not listen any more.
-        let _ = self.outcomes.send((self.id, self.outcome));
+        let _ = self.outcomes.unbounded_send((self.id, self.outcome));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
+use futures_util::StreamExt;
 use tokio::time::Instant;
 
 use super::super::codec::{Packet, Payload};
@@ -122,7 +123,7 @@ impl Session {
 
 impl Session {
     pub(super) fn poll_mailbox(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<()> {
-        match ready!(self.mailbox.poll_recv(context)) {
+        match ready!(self.mailbox.poll_next_unpin(context)) {
             Some(visit) => {
                 self.visit(visit, now);
                 Poll::Ready(())

@@ -17,7 +17,7 @@ async fn a_payload_of_many_packets_passes() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_client_does_not_take_is_counted() {
-    let (_visits, mailbox) = mpsc::channel(1);
+    let (_visits, mailbox) = channel(1);
     let (first, _answer) = oneshot::channel();
     let mut session = Session::polling("the-sid", LIMITS, mailbox, first);
     session.send(Message::Text("hello".into()));
@@ -25,7 +25,7 @@ async fn what_a_client_does_not_take_is_counted() {
     session.send(Message::Binary(vec![0; 1000].into()));
     assert_eq!(session.queued(), 1005);
 
-    let (_visits, mailbox) = mpsc::channel(1);
+    let (_visits, mailbox) = channel(1);
     let (near, far) = duplex(1000);
     let mut session = Session::websocket("the-sid", LIMITS, mailbox, Box::new(near));
     let mut client: Client = WebSocket::new(far, Role::Client, 1 << 20);
@@ -45,7 +45,7 @@ async fn what_a_client_does_not_take_is_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_pings_and_never_reads_is_owed_little() {
-    let (_visits, mailbox) = mpsc::channel(1);
+    let (_visits, mailbox) = channel(1);
     let (near, far) = duplex(1000);
     let mut session = Session::websocket("the-sid", LIMITS, mailbox, Box::new(near));
     let mut client: Client = WebSocket::new(far, Role::Client, 1 << 20);

@@ -118,7 +118,7 @@ async fn a_session_that_closes_may_still_upgrade() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_wait_at_the_end_are_refused() {
-    let (visits, mailbox) = mpsc::channel(64);
+    let (mut visits, mailbox) = channel(64);
     let (first, _answer) = oneshot::channel();
     let session = Session::polling("the-sid", LIMITS, mailbox, first);
     let visit = |answer| Visit::Poll { answer };

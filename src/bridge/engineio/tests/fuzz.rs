@@ -89,19 +89,27 @@ async fn chaos(steps: Vec<Step>) {
         // After the end of the session nobody takes a visit or an order, nor reads what is written.
         match step {
             Step::Poll => {
-                let _ = running.visits.send(Visit::Poll { answer }).await;
+                let _ = running.visits.clone().send(Visit::Poll { answer }).await;
                 answers.push(answered);
             }
             Step::PollBriefly => {
-                let _ = running.visits.send(Visit::Poll { answer }).await;
+                let _ = running.visits.clone().send(Visit::Poll { answer }).await;
             }
             Step::Post(body) => {
                 let _ = sends.send(Upload::Whole(body.into()));
-                let _ = running.visits.send(Visit::Post { upload, answer }).await;
+                let _ = running
+                    .visits
+                    .clone()
+                    .send(Visit::Post { upload, answer })
+                    .await;
                 answers.push(answered);
             }
             Step::BeginPost => {
-                let _ = running.visits.send(Visit::Post { upload, answer }).await;
+                let _ = running
+                    .visits
+                    .clone()
+                    .send(Visit::Post { upload, answer })
+                    .await;
                 answers.push(answered);
                 uploads.push(sends);
             }
@@ -113,12 +121,16 @@ async fn chaos(steps: Vec<Step>) {
                 let _ = uploads.remove(at).send(Upload::TooBig);
             }
             Step::Other => {
-                let _ = running.visits.send(Visit::Other { answer }).await;
+                let _ = running.visits.clone().send(Visit::Other { answer }).await;
                 answers.push(answered);
             }
             Step::Connect(pipe) => {
                 let (near, far) = duplex(pipe);
-                let _ = running.visits.send(Visit::WebSocket(Box::new(near))).await;
+                let _ = running
+                    .visits
+                    .clone()
+                    .send(Visit::WebSocket(Box::new(near)))
+                    .await;
                 sockets.push(far);
             }
             Step::Frame(at, first, data) if at < sockets.len() => {

@@ -61,7 +61,7 @@ async fn overlapping_posts_end_the_session() {
 
 #[tokio::test(start_paused = true)]
 async fn posts_in_a_row_do_not_overlap_even_if_they_come_at_once() {
-    let (visits, mailbox) = mpsc::channel(64);
+    let (mut visits, mailbox) = channel(64);
     let (first, _answer) = oneshot::channel();
     let session = Session::polling("the-sid", LIMITS, mailbox, first);
     let mut answers = Vec::new();

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_channel::mpsc;
 use futures_util::{SinkExt, StreamExt};
 use http::Request;
 use tokio::io::DuplexStream;
-use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, protocol::Role};
 
@@ -29,7 +29,7 @@ pub(crate) struct Leg {
 impl Leg {
     /// Opened, but in no namespace.
     pub(crate) async fn open(service: &EventService) -> Self {
-        let (sender, outcomes) = mpsc::unbounded_channel();
+        let (sender, outcomes) = mpsc::unbounded();
         let tickets = Arc::new(Tickets::new(sender));
         let (handshake, ()) =
             Request::get("/socket.io/?EIO=3&transport=polling&t=abc&sid=unknown&token=secret")
