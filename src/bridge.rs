@@ -286,6 +286,7 @@ impl Bridges {
             template,
             switched,
         } = session;
+        // One of Tokio would set aside 1.3 KB for each client.
         let (sender, mailbox) = mpsc::channel(MAILBOX);
         let entry = Entry {
             socket: Arc::from(settings.id.as_str()),
