@@ -173,7 +173,10 @@ impl Hop {
         let name = host.to_str().unwrap_or_default();
         let value = HeaderValue::try_from(format!("for={client};host=\"{name}\";proto=https"))
             .expect("a valid host has no character that a header cannot carry");
-        *cached = Some((host.clone(), value.clone()));
+        // A clone would keep the buffer that the head of the request was read into, for as long as the connection lives.
+        *cached = HeaderValue::from_bytes(host.as_bytes())
+            .ok()
+            .map(|host| (host, value.clone()));
         value
     }
 }
