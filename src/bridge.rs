@@ -3,6 +3,7 @@
 //! client talks to, `session` takes each Socket.IO packet to its side, `leg`, `node` and `native` are the far ends.
 
 mod asked;
+mod crowd;
 pub(crate) mod engineio;
 mod frames;
 mod handshake;
@@ -41,8 +42,7 @@ use tracing::debug;
 
 use crate::bridge::engineio::{Answer, Limits, Query, Session, Visit};
 use crate::bridge::node::NodeLeg;
-use crate::bridge::replays::Replays;
-use crate::bridge::session::{Bridge, Client};
+use crate::bridge::session::{Bridge, Client, Company};
 use crate::bridge::tagged::{Tagged, door};
 use crate::config::{NodeLoss, Socket};
 use crate::live::{Live, Snapshot};
@@ -84,7 +84,8 @@ pub(crate) struct Bridges {
     runtimes: Vec<Handle>,
     next_runtime: AtomicUsize,
     sessions: Sessions,
-    replays: Mutex<HashMap<String, Arc<Replays>>>,
+    /// By the id of the socket.
+    companies: Mutex<HashMap<String, Arc<Company>>>,
     /// Clients that were admitted although Node, which they need, is away.
     waiting: Arc<AtomicUsize>,
     tasks: TaskTracker,
@@ -185,7 +186,7 @@ impl Bridges {
             runtimes,
             next_runtime: AtomicUsize::new(0),
             sessions: Sessions::default(),
-            replays: Mutex::default(),
+            companies: Mutex::default(),
             waiting: Arc::default(),
             tasks: TaskTracker::new(),
         })
@@ -234,13 +235,17 @@ impl Bridges {
         }
         let legs = self.surroundings.metrics.legs.with_label_values(&["node"]);
         let (node, handshake) = (&arrival.snapshot.node, &arrival.handshake);
-        if let Transport::Polling(_, session) = &mut arrival.transport
-            && let Some(mut session) = session.take()
-        {
-            let leg = node::upgrade(node, handshake, &mut session, legs).await?;
-            return Ok(Reached::Node(Box::new((leg, *session))));
-        }
-        match node::open(node, handshake, legs).await {
+        let polled = match &mut arrival.transport {
+            Transport::Polling(_, session) => session.take(),
+            Transport::WebSocket => None,
+        };
+        let opened = match polled {
+            Some(mut session) => node::upgrade(node, handshake, &mut session, legs)
+                .await
+                .map(|leg| (leg, *session)),
+            None => node::open(node, handshake, legs).await,
+        };
+        match opened {
             Ok(opened) => Ok(Reached::Node(Box::new(opened))),
             Err(NoLeg::Away(error)) => {
                 let socket = &table.config().sockets[arrival.socket];
@@ -304,7 +309,7 @@ impl Bridges {
             });
         }
         let registration = Registration::new(&self, sid.clone(), known);
-        let replays = self.replays(&settings.id);
+        let company = self.company(&settings.id);
         if reply.send(Ok(entry)).is_err() {
             debug!("a client left before its handshake was done");
             return;
@@ -321,7 +326,7 @@ impl Bridges {
             socket,
             snapshot,
             leg,
-            replays,
+            company,
             waiting,
         };
         let bridge = Bridge::new(Arc::clone(&self.surroundings), client, session);
@@ -377,9 +382,10 @@ impl Bridges {
         self.runtimes[next % self.runtimes.len()].clone()
     }
 
-    fn replays(&self, socket: &str) -> Arc<Replays> {
-        let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(replays.entry(socket.to_owned()).or_default())
+    fn company(&self, socket: &str) -> Arc<Company> {
+        let companies = self.companies.lock();
+        let mut companies = companies.unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(companies.entry(socket.to_owned()).or_default())
     }
 }
 

@@ -2,6 +2,7 @@
 //! What rules count and remember (metrics, breakers) outlives the table.
 
 mod load;
+mod trial;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use crate::upstream::breaker::{Breaker, BreakerState};
 
 pub(crate) use load::LoadError;
 pub(crate) use load::{Loaded, Served, load};
+pub(crate) use trial::Trial;
 
 /// How often a file is tried again that was refused because of another one, such as Node's CA.
 const RETRY: Duration = Duration::from_secs(1);

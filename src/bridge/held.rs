@@ -3,16 +3,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_channel::mpsc;
 use tokio::time::Instant;
 
 use crate::bridge::unit::Unit;
-use crate::live::RuleState;
+use crate::live::{RuleState, Trial};
 use crate::native::events::extract::RawEvent;
 use crate::native::events::ticket::{Outcome, Ticket, Tickets};
-use crate::upstream::breaker::Admission;
 
 /// What native may have to do for one client before that client has to wait.
 const MOST_EVENTS: usize = 1024;
@@ -22,29 +20,16 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Order {
     pub(crate) unit: Unit,
-    pub(crate) rule: Arc<RuleState>,
-    pub(crate) admission: Option<Admission>,
+    pub(crate) trial: Trial,
     /// False for `native only`.
     pub(crate) node_may_answer: bool,
-    pub(crate) timeout: Duration,
+    /// When native has taken too long.
+    pub(crate) deadline: Instant,
 }
 
 impl Order {
-    /// Nobody has handled it: it says nothing of native.
-    pub(crate) fn forget(self) -> Unit {
-        if let (Some(breaker), Some(admission)) = (&self.rule.breaker, self.admission) {
-            breaker.forget(admission);
-        }
-        self.unit
-    }
-
-    /// Tells the rule how native fared.
-    fn judge(self, failed: bool) {
-        if let (Some(breaker), Some(admission)) = (&self.rule.breaker, self.admission)
-            && let Some(changed) = breaker.record(admission, failed)
-        {
-            self.rule.breaker_changed(changed);
-        }
+    pub(crate) fn rule(&self) -> &Arc<RuleState> {
+        self.trial.rule()
     }
 }
 
@@ -54,15 +39,14 @@ pub(crate) struct Held {
     id: u64,
     pub(crate) order: Order,
     since: Instant,
-    deadline: Instant,
 }
 
 impl Held {
     /// Tells the rule how native fared.
     pub(crate) fn judge(self, failed: bool) {
         let seconds = self.since.elapsed().as_secs_f64();
-        self.order.rule.metrics.native.event_took(seconds);
-        self.order.judge(failed);
+        self.order.rule().metrics.native.event_took(seconds);
+        self.order.trial.end(failed);
     }
 }
 
@@ -99,12 +83,10 @@ impl Holding {
                 attachments: order.unit.attachments.clone(),
             },
         });
-        let since = Instant::now();
         self.held.push_back(Held {
             id: self.last_id,
-            deadline: since + order.timeout,
             order,
-            since,
+            since: Instant::now(),
         });
     }
 
@@ -121,7 +103,10 @@ impl Holding {
 
     /// The next event that took too long, and whether its handler had begun.
     pub(crate) fn overdue(&mut self, now: Instant) -> Option<(Held, bool)> {
-        let position = self.held.iter().position(|held| held.deadline <= now)?;
+        let position = self
+            .held
+            .iter()
+            .position(|held| held.order.deadline <= now)?;
         let held = self.take(position)?;
         let begun = !self.tickets.withdraw(held.id);
         Some((held, begun))
@@ -138,6 +123,6 @@ impl Holding {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.held.iter().map(|held| held.deadline).min()
+        self.held.iter().map(|held| held.order.deadline).min()
     }
 }

@@ -6,7 +6,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::bridge::held::Order;
+use crate::bridge::replays::Greetings;
 use crate::bridge::unit::Unit;
+
+/// What a waiting packet costs beside its bytes.
+const OVERHEAD: usize = 128;
 
 /// How far a side has joined a namespace.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +39,58 @@ pub(crate) struct Namespace {
     /// What `socket.id` is in Node, and in the client if Node answered first.
     pub(crate) node_id: Option<String>,
     /// Events that wait for the answer to a CONNECT that the client does not see.
-    pub(crate) for_node: VecDeque<Unit>,
-    pub(crate) for_native: VecDeque<Order>,
+    pub(crate) for_node: Backlog<Unit>,
+    pub(crate) for_native: Backlog<Order>,
+    /// Greetings of replays that reached this client's leg, and were swallowed.
+    pub(crate) greetings: Greetings,
+    /// The others swallow what Node says of this replay.
+    pub(crate) is_counted: bool,
     /// Of connection-state recovery, where Node has it on.
     pub(crate) recovery: Option<Box<Recovery>>,
+}
+
+/// Packets that wait for a side, in order.
+#[derive(Debug)]
+pub(crate) struct Backlog<T> {
+    packets: VecDeque<(usize, T)>,
+    bytes: usize,
+}
+
+impl<T> Default for Backlog<T> {
+    fn default() -> Self {
+        Self {
+            packets: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<T> Backlog<T> {
+    pub(crate) fn push(&mut self, packet: T, size: usize) {
+        let size = size + OVERHEAD;
+        self.bytes += size;
+        self.packets.push_back((size, packet));
+    }
+
+    pub(crate) fn front(&self) -> Option<&T> {
+        self.packets.front().map(|(_, packet)| packet)
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let (size, packet) = self.packets.pop_front()?;
+        self.bytes -= size;
+        Some(packet)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
+    /// All of them. Nothing is kept, room neither.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = T> + use<T> {
+        let all = std::mem::take(self);
+        all.packets.into_iter().map(|(_, packet)| packet)
+    }
 }
 
 /// What a client must show to get its session back.
@@ -66,17 +118,17 @@ impl Namespace {
             native: Part::Absent,
             answered: false,
             node_id: None,
-            for_node: VecDeque::new(),
-            for_native: VecDeque::new(),
+            for_node: Backlog::default(),
+            for_native: Backlog::default(),
+            greetings: Greetings::default(),
+            is_counted: false,
             recovery: None,
         }
     }
 
     /// Bytes of what waits for either side.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        let node = self.for_node.iter().map(Unit::size);
-        let native = self.for_native.iter().map(|order| order.unit.size());
-        node.chain(native).sum()
+        self.for_node.bytes + self.for_native.bytes
     }
 
     /// The payload of a CONNECT that asks Node for the same session as before, as socket.io-client does it.

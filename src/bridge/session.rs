@@ -15,19 +15,20 @@ use std::time::Duration;
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
 use crate::bridge::asked::Asked;
+use crate::bridge::crowd::{Barrier, Crowd};
 use crate::bridge::engineio::{Closed, Message, Session};
 use crate::bridge::handshake::Handshake;
 use crate::bridge::held::Holding;
 use crate::bridge::leg::LegEnd;
-use crate::bridge::namespace::Namespace;
+use crate::bridge::namespace::{Namespace, Part};
 use crate::bridge::native::NativeLeg;
 use crate::bridge::node::{NoLeg, NodeLeg};
-use crate::bridge::replays::{Greetings, Member, Replays, Turn};
+use crate::bridge::replays::{Replays, Turn};
 use crate::bridge::unit::{Assembly, Unit};
 use crate::bridge::{Registration, Surroundings, Waiting};
 use crate::config::{self, Flips};
@@ -35,21 +36,21 @@ use crate::live::Snapshot;
 use crate::metrics::Share;
 use crate::native::events::ticket::Outcome;
 
+/// How long the legs have for their last words.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// Bytes that a client or Node has not taken yet, from which on whoever sends to it waits.
 const HIGH: usize = 64 * 1024;
 
 /// How long the attachments of a packet may take.
 const ASSEMBLY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Between two tries to reach a lost Node.
+/// Between two tries to reach a lost side.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// How it went to reach Node again.
-type Reached = Result<(NodeLeg, Turn), NoLeg>;
-
-/// How long events for Node wait for the legs of other clients.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+type Reached = Result<(NodeLeg, Option<Turn>), NoLeg>;
 
 /// How long a client may be in no namespace, as `connectTimeout` of Node's server has it by default. With a leg there, Node
 /// sees to it.
@@ -81,6 +82,14 @@ enum End {
     GoAway,
 }
 
+/// The clients of one socket, in what concerns all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Company {
+    replays: Arc<Replays>,
+    at_node: Arc<Crowd>,
+    at_native: Arc<Crowd>,
+}
+
 /// A client that is admitted.
 pub(crate) struct Client {
     pub(crate) handshake: Handshake,
@@ -89,7 +98,7 @@ pub(crate) struct Client {
     pub(crate) snapshot: Arc<Snapshot>,
     /// Node's, unless it is away or not needed.
     pub(crate) leg: Option<NodeLeg>,
-    pub(crate) replays: Arc<Replays>,
+    pub(crate) company: Arc<Company>,
     /// It was admitted although Node is away.
     pub(crate) waiting: Option<Waiting>,
 }
@@ -108,18 +117,14 @@ pub(crate) struct Bridge {
     away_since: Option<Instant>,
     retry_delay: Duration,
     replays: Arc<Replays>,
-    member: Member,
-    /// True when all clients of the socket have their legs: only then does what Node says to everybody reach everybody.
-    all_settled: watch::Receiver<bool>,
-    /// Until when events wait for that.
-    settle_by: Option<Instant>,
-    /// They have waited long enough, until all are there once more.
-    waits_no_more: bool,
+    node_barrier: Barrier,
+    native_barrier: Barrier,
     /// Held while Node is asked again for what the client had before.
     turn: Option<Turn>,
-    /// Greetings of replays that reached this client's leg, and were swallowed.
-    greetings: Greetings,
     native: Option<Box<NativeLeg>>,
+    /// When native is to be tried again.
+    native_retry: Option<Instant>,
+    native_retry_delay: Duration,
     from_client: Assembly,
     from_node: Assembly,
     from_native: Assembly,
@@ -132,6 +137,8 @@ pub(crate) struct Bridge {
     generation: watch::Receiver<u64>,
     /// The last packet that Node got, to tell why it closed.
     last_to_node: Option<Unit>,
+    /// The size of what Node said last, which may wait for the client although it is over every bound.
+    last_of_node: usize,
     asked: Asked,
     queued: Queued,
     /// The client was admitted although Node is away.
@@ -167,7 +174,7 @@ impl Bridge {
             socket,
             snapshot,
             leg,
-            replays,
+            company,
             waiting,
         } = client;
         let share = |side| Share::new(surroundings.metrics.queued.with_label_values(&[side]));
@@ -176,7 +183,7 @@ impl Bridge {
             node: share("node"),
             native: share("native"),
         };
-        let member = Member::new(&replays, snapshot.table.generation());
+        let generation = snapshot.table.generation();
         let settings = &snapshot.table.config().sockets[socket];
         let (id, flips) = (settings.id.clone(), settings.flips);
         let (sender, outcomes) = mpsc::unbounded();
@@ -192,14 +199,13 @@ impl Bridge {
             node: leg.map_or(NodeSide::Absent, |leg| NodeSide::Open(Box::new(leg))),
             away_since: None,
             retry_delay: FIRST_RETRY,
-            greetings: Greetings::since(&replays),
-            all_settled: member.all_settled(),
-            member,
-            settle_by: None,
-            waits_no_more: false,
-            replays,
+            replays: Arc::clone(&company.replays),
+            node_barrier: Barrier::new(&company.at_node, generation),
+            native_barrier: Barrier::new(&company.at_native, generation),
             turn: None,
             native: None,
+            native_retry: None,
+            native_retry_delay: FIRST_RETRY,
             from_client: Assembly::default(),
             from_node: Assembly::default(),
             from_native: Assembly::default(),
@@ -209,6 +215,7 @@ impl Bridge {
             outcomes,
             node_first: false,
             last_to_node: None,
+            last_of_node: 0,
             asked: Asked::default(),
             queued,
             waiting,
@@ -217,12 +224,19 @@ impl Bridge {
 
     /// Serves the client until one end leaves.
     pub(crate) async fn run(mut self: Box<Self>, registration: Registration) {
+        // The table may have changed while the client was let in.
+        let mut taken = self.follow_table().await;
         let end = loop {
-            let step = self.step().await;
-            if let Err(end) = self.take(step).await {
+            if let Err(end) = taken {
                 break end;
             }
+            let step = self.step().await;
+            taken = self.take(step).await;
         };
+        if end == End::Client {
+            // It has said these before it left.
+            self.flush();
+        }
         debug!(socket = %self.socket, ?end, "a bridge ends");
         // In room of its own, which an idle client does not need.
         Box::pin(self.leave(end, registration)).await;
@@ -233,12 +247,13 @@ impl Bridge {
             session,
             node,
             native,
-            member,
+            node_barrier,
+            native_barrier,
             turn,
             ..
         } = *self;
         // A goodbye may take its time, and the other clients need not wait for it.
-        drop((member, turn));
+        drop((node_barrier, native_barrier, turn));
         let legs = async {
             if let NodeSide::Open(leg) = node {
                 leg.close().await;
@@ -247,6 +262,7 @@ impl Bridge {
                 leg.close().await;
             }
         };
+        let legs = timeout(LAST_WORDS, legs);
         let session = async {
             match end {
                 End::Client | End::Close => session.close(registration).await,
@@ -254,12 +270,23 @@ impl Bridge {
                 End::Drop => session.discard(),
             }
         };
-        tokio::join!(legs, session);
+        let _ = tokio::join!(legs, session);
     }
 
     /// Waits for the next thing to happen. Everything that is queued is written meanwhile.
     async fn step(&mut self) -> Step {
+        // A client that never pauses must not keep these from being seen.
+        if *self.surroundings.stop.borrow() {
+            return Step::Stop;
+        }
+        if self.generation.has_changed().is_ok_and(|changed| changed) {
+            self.generation.mark_unchanged();
+            return Step::Table;
+        }
         let deadline = self.deadline();
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Step::Deadline;
+        }
         self.node_first = !self.node_first;
         let Self {
             session,
@@ -272,8 +299,8 @@ impl Bridge {
             node_first,
             queued,
             namespaces,
-            all_settled,
-            settle_by,
+            node_barrier,
+            native_barrier,
             ..
         } = self;
         let waiting = namespaces.iter().map(Namespace::waiting_bytes).sum();
@@ -291,7 +318,8 @@ impl Bridge {
             Some((id, outcome)) = outcomes.next() => Step::Outcome(id, outcome),
             step = poll_fn(|context| ends.poll(context, *node_first)) => step,
             Ok(()) = generation.changed() => Step::Table,
-            Ok(_) = all_settled.wait_for(|settled| *settled), if settle_by.is_some() => Step::Settled,
+            () = node_barrier.opened() => Step::Settled,
+            () = native_barrier.opened() => Step::Settled,
             () = async {
                 match deadline {
                     Some(deadline) => sleep_until(deadline).await,
@@ -312,14 +340,21 @@ impl Bridge {
         let given_up = self.away_since.map(|since| since + self.resume_timeout());
         let turn = self.turn.as_ref().map(|turn| turn.until);
         let connect_by = self.connect_by.filter(|_| !self.has_leg());
+        let orders = self
+            .namespaces
+            .iter()
+            .filter_map(|namespace| namespace.for_native.front());
         let dues = [
             self.holding.deadline(),
+            orders.map(|order| order.deadline).min(),
+            self.native_retry,
             retry,
             assembled,
             given_up,
             turn,
             connect_by,
-            self.settle_by,
+            self.node_barrier.deadline(),
+            self.native_barrier.deadline(),
         ];
         dues.into_iter().flatten().min()
     }
@@ -342,7 +377,7 @@ impl Bridge {
                 self.release();
                 Ok(())
             }
-            Step::Deadline => self.overdue(),
+            Step::Deadline => self.overdue().await,
             Step::Stop => Err(End::GoAway),
         }
     }
@@ -382,6 +417,11 @@ impl Bridge {
     /// Whether no rule needs Node in this namespace any more.
     fn is_node_gone(&self, index: usize) -> bool {
         !self.needs_node(&self.snapshot(), &self.namespaces[index].name)
+    }
+
+    /// Whether Node has no part in this namespace, nor will have.
+    fn is_without_node(&self, index: usize) -> bool {
+        self.namespaces[index].node == Part::Absent && self.is_node_gone(index)
     }
 
     /// A key of the socket, while the table has it.

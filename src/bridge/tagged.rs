@@ -26,7 +26,6 @@ use tracing::debug;
 use self::closing::Closing;
 use self::door::{First, NoNative};
 use self::ends::Ends;
-use self::from_client::Trial;
 use self::side::{Leg, Side};
 use crate::bridge::engineio::Stream;
 use crate::bridge::handshake::Handshake;
@@ -35,7 +34,7 @@ use crate::bridge::rewind::Rewind;
 use crate::bridge::websocket::{Message, Role, WebSocket, WebSocketError};
 use crate::bridge::{Surroundings, Waiting};
 use crate::config::{self, Flips};
-use crate::live::Snapshot;
+use crate::live::{Snapshot, Trial};
 use crate::metrics::{Counted, Share};
 use crate::upstream::connect::NodeStream;
 
@@ -76,6 +75,7 @@ pub(crate) struct Tagged {
     native: NativeSide,
     /// Native has had a message of this client over its leg.
     native_was_told: bool,
+    /// The last message that native got. If the leg breaks off before native says anything, that message is what broke it.
     trial: Option<Trial>,
     /// Since when Node is away, for clients that wait for it.
     away_since: Option<Instant>,

@@ -166,6 +166,14 @@ impl Table {
         })
     }
 
+    /// Whether anything in a namespace, or in any, is said once.
+    pub fn greets(&self, socket: usize, namespace: Option<&str>) -> bool {
+        let once = self.events().sockets.get(socket).map(|known| &known.once);
+        once.into_iter()
+            .flatten()
+            .any(|(event, _)| namespace.is_none_or(|namespace| event.namespace == namespace))
+    }
+
     /// The tag of a WebSocket message, which is the `name` of its head; `None` where it is no string.
     pub fn tag<'m>(&self, socket: usize, message: &LazyArgument<'m>) -> Option<Cow<'m, str>> {
         let tag = self.config().sockets.get(socket)?.tag.as_ref()?;

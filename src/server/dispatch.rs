@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::config::{Rule, SocketKind, SocketMode, To};
-use crate::live::{RuleState, Snapshot, format_sources};
+use crate::live::{RuleState, Snapshot, Trial, format_sources};
 use crate::native::ClientInfo;
 use crate::native::runtime::{Call, CallError, NativeBody, NativeRuntime};
 use crate::routing::{Reason, RequestHead, Side};
@@ -25,7 +25,6 @@ use crate::server::channel::Channel;
 use crate::server::connection::Client;
 use crate::server::respond::Refusal;
 use crate::server::upgrade::{Upgrade, is_upgrade};
-use crate::upstream::breaker::{Admission, Breaker, BreakerState};
 use crate::upstream::forward::{ForwardError, RequestBody, forward, in_time};
 use crate::upstream::headers::{SIDE, host, join_cookies, publish_location, strip_hop_by_hop};
 
@@ -161,7 +160,7 @@ impl Answerer {
 pub(super) struct Exchange<'x> {
     pub(super) client: &'x Arc<Client>,
     pub(super) snapshot: &'x Arc<Snapshot>,
-    state: &'x RuleState,
+    state: &'x Arc<RuleState>,
     host: &'x HeaderValue,
     /// Of a socket, whose polls hang by design.
     long_poll: bool,
@@ -196,19 +195,13 @@ impl Exchange<'_> {
         let safe = rule
             .safe
             .unwrap_or(matches!(parts.method, Method::GET | Method::HEAD));
-        let verdict = match self.state.breaker.as_ref().filter(|_| node_may_answer) {
-            Some(breaker) => match Verdict::await_on(self.state, breaker) {
-                Some(verdict) => Some(verdict),
-                None => {
-                    self.state.metrics.fell_back("breaker");
-                    let expects = expects_continue(&parts.headers);
-                    let body = body.map_or(RequestBody::Empty, |body| {
-                        RequestBody::streamed(body, expects)
-                    });
-                    return (self.node(parts, body).await, Answerer::Fallback);
-                }
-            },
-            None => None,
+        let Some(trial) = Trial::begin(self.state, node_may_answer) else {
+            self.state.metrics.fell_back("breaker");
+            let expects = expects_continue(&parts.headers);
+            let body = body.map_or(RequestBody::Empty, |body| {
+                RequestBody::streamed(body, expects)
+            });
+            return (self.node(parts, body).await, Answerer::Fallback);
         };
 
         let kept = body.map(|body| KeptBody::new(body, self.snapshot.table.config().limits.replay));
@@ -221,9 +214,7 @@ impl Exchange<'_> {
                 ("status", native_response(response))
             }
             Some(Ok(response)) => {
-                if let Some(verdict) = verdict {
-                    verdict.give(false);
-                }
+                trial.end(false);
                 return (native_response(response), Answerer::Native);
             }
             Some(Err(CallError::Panicked)) => ("panic", Refusal::NativePanic.into_response()),
@@ -232,10 +223,10 @@ impl Exchange<'_> {
         };
         let declined = failure == "decline";
         // A decline says nothing of the health of native.
-        if let Some(verdict) = verdict
-            && !declined
-        {
-            verdict.give(true);
+        if declined {
+            drop(trial);
+        } else {
+            trial.end(true);
         }
         let rewound = match &kept {
             None => Some(RequestBody::Empty),
@@ -383,47 +374,6 @@ impl Exchange<'_> {
         response.headers_mut().remove(SIDE);
         publish_location(response.headers_mut(), node, self.host);
         Ok(response.map(Answer::Node))
-    }
-}
-
-/// How a request that the breaker admitted fares. One that ends without a verdict is forgotten.
-struct Verdict<'x> {
-    state: &'x RuleState,
-    breaker: &'x Breaker,
-    admission: Admission,
-    given: bool,
-}
-
-impl<'x> Verdict<'x> {
-    /// `None` where the breaker refuses.
-    fn await_on(state: &'x RuleState, breaker: &'x Breaker) -> Option<Self> {
-        let admission = breaker.admit();
-        match admission {
-            Admission::Refused => return None,
-            Admission::Probe => state.breaker_changed(BreakerState::HalfOpen),
-            Admission::Admitted => {}
-        }
-        Some(Self {
-            state,
-            breaker,
-            admission,
-            given: false,
-        })
-    }
-
-    fn give(mut self, failed: bool) {
-        self.given = true;
-        if let Some(changed) = self.breaker.record(self.admission, failed) {
-            self.state.breaker_changed(changed);
-        }
-    }
-}
-
-impl Drop for Verdict<'_> {
-    fn drop(&mut self) {
-        if !self.given {
-            self.breaker.forget(self.admission);
-        }
     }
 }
 

@@ -5,19 +5,30 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Bridge, End, MOST_NAMESPACES, NodeSide, SETTLE_TIMEOUT};
+use super::{Bridge, End, MOST_NAMESPACES, NodeSide};
 use crate::bridge::engineio::Message;
 use crate::bridge::held::Order;
 use crate::bridge::namespace::{Namespace, Part};
 use crate::bridge::packet::{Kind, Malformed, bare, with_payload};
+use crate::bridge::replays::Greetings;
 use crate::bridge::unit::Unit;
 use crate::config::To;
-use crate::live::RuleState;
+use crate::live::{RuleState, Snapshot, Trial};
 use crate::routing::{EventHead, LazyArgument, Side};
-use crate::upstream::breaker::{Admission, Breaker, BreakerState};
 
 /// The last packet for Node is remembered up to this size; a larger one is checked at once.
 const REMEMBERED: usize = 4096;
+
+/// What the table says of an event.
+struct Routed {
+    rule: Arc<RuleState>,
+    side: Side,
+    /// False for `native only`.
+    node_may_answer: bool,
+    timeout: Duration,
+    /// Native has a handler for it.
+    handled: bool,
+}
 
 impl Bridge {
     pub(super) async fn hear_client(&mut self, message: Message) -> Result<(), End> {
@@ -35,7 +46,7 @@ impl Bridge {
         match unit.packet.kind {
             Kind::Connect => self.connect(unit).await,
             Kind::Disconnect => self.disconnect(unit),
-            Kind::Event => self.event(unit),
+            Kind::Event => self.event(unit).await,
             Kind::Ack => self.acknowledge(unit),
             Kind::ConnectError => self.refuse("malformed"),
         }
@@ -69,13 +80,14 @@ impl Bridge {
         if self.needs_node(&snapshot, &name) {
             if let NodeSide::Open(leg) = &mut self.node {
                 namespace.node = Part::Asked;
+                namespace.greetings = Greetings::since(&self.replays, &name);
                 unit.messages().for_each(|message| leg.send(&message));
                 self.namespaces.push(namespace);
                 return Ok(());
             }
             self.namespaces.push(namespace);
             if matches!(self.node, NodeSide::Waiting(_)) || self.waiting.is_some() {
-                self.answer_without_node().await;
+                self.answer_without_node().await?;
             }
             self.reach_node(&snapshot);
             return Ok(());
@@ -83,7 +95,7 @@ impl Bridge {
         self.namespaces.push(namespace);
         let last = self.namespaces.len() - 1;
         if self.uses_native(&snapshot, &name) {
-            self.join_native(last, false).await;
+            self.join_native(last, false).await?;
         } else {
             self.answer_without_sides(last);
         }
@@ -101,7 +113,7 @@ impl Bridge {
         let Some(index) = self.position(unit.packet.namespace()) else {
             return self.refuse("malformed");
         };
-        self.release();
+        self.flush();
         let namespace = self.namespaces.swap_remove(index);
         if let (Some(leg), Part::Joined | Part::Replayed | Part::Asked) =
             (&mut self.native, namespace.native)
@@ -113,115 +125,108 @@ impl Bridge {
         {
             unit.messages().for_each(|message| leg.send(&message));
         }
+        self.legs_answered();
         Ok(())
     }
 
-    pub(super) fn event(&mut self, mut unit: Unit) -> Result<(), End> {
+    pub(super) async fn event(&mut self, mut unit: Unit) -> Result<(), End> {
         let Some(index) = self.position(unit.packet.namespace()) else {
             return self.refuse("malformed");
         };
         let snapshot = self.snapshot();
-        let (rule, mut side, node_may_answer, timeout, handled) = {
-            let Some(name) = unit.packet.name() else {
-                return self.tell_node(index, unit, &snapshot.rest.clone());
-            };
-            let Some(socket) = self.socket_of(&snapshot) else {
-                return Err(End::Drop);
-            };
-            let argument = LazyArgument::of_event(unit.packet.payload().as_bytes());
-            let head = self.handshake.head();
-            let route = snapshot.table.event(
-                socket,
-                &EventHead {
-                    namespace: unit.packet.namespace(),
-                    name: &name,
-                    request: &head,
-                    argument: &argument,
-                },
-            );
-            let namespace = unit.packet.namespace();
-            let handled = snapshot.table.is_handled(socket, namespace, &name);
-            match route.rule {
-                Some((rule, settings)) => (
-                    Arc::clone(&snapshot.rules[rule]),
-                    route.side,
-                    settings.to != To::NativeOnly,
-                    settings.timeout,
-                    handled,
-                ),
-                None => (
-                    Arc::clone(&snapshot.sockets[socket]),
-                    Side::Node,
-                    true,
-                    Duration::ZERO,
-                    handled,
-                ),
-            }
+        let Some(name) = unit.packet.name() else {
+            return self.tell_node(index, unit, &snapshot.rest);
         };
-        if side == Side::Native {
-            if !unit.packet.is_valid() || unit.packet.is_odd() {
-                side = Side::Node;
-            } else if !handled {
-                // All of the namespace is native, and Socket.IO ignores what nobody listens to.
-                rule.metrics.native.event();
-                return Ok(());
-            } else if let Some(plain) = unit.packet.with_plain_name() {
-                unit.packet = plain;
-            }
-        }
-        let native = side == Side::Native
-            && self.native.is_some()
-            && matches!(
-                self.namespaces[index].native,
-                Part::Joined | Part::Asked | Part::Replayed
-            );
-        if !native {
-            if side == Side::Native && !node_may_answer {
-                rule.metrics.unanswered("no-leg");
-                return Ok(());
-            }
+        let Some(routed) = self.route(&snapshot, &unit, &name) else {
+            return Err(End::Drop);
+        };
+        let Routed {
+            rule,
+            side,
+            node_may_answer,
+            timeout,
+            handled,
+        } = routed;
+        if side == Side::Node || !unit.packet.is_valid() || unit.packet.is_odd() {
             return self.tell_node(index, unit, &rule);
         }
-        let admission = match rule.breaker.as_ref().filter(|_| node_may_answer) {
-            Some(breaker) => match self.admit(breaker, &rule) {
-                Some(admission) => Some(admission),
-                None => {
-                    rule.metrics.fell_back("breaker");
-                    return self.tell_node(index, unit, &rule);
-                }
-            },
-            None => None,
+        if !handled {
+            // All of the namespace is native, and Socket.IO ignores what nobody listens to.
+            rule.metrics.native.event();
+            return Ok(());
+        }
+        if let Some(plain) = unit.packet.with_plain_name() {
+            unit.packet = plain;
+        }
+        if self.namespaces[index].native == Part::Absent && self.namespaces[index].answered {
+            // A flip that this event is the first to see. Boxed, so that an idle client keeps no room for it.
+            Box::pin(self.join_native(index, true)).await?;
+        }
+        let part = self.namespaces[index].native;
+        if !matches!(part, Part::Joined | Part::Asked | Part::Replayed) {
+            return self.fall_back(index, unit, &rule, node_may_answer);
+        }
+        // Without Node, nobody else could answer.
+        let may_refuse = node_may_answer && !self.is_without_node(index);
+        let Some(trial) = Trial::begin(&rule, may_refuse) else {
+            rule.metrics.fell_back("breaker");
+            return self.tell_node(index, unit, &rule);
         };
         let order = Order {
             unit,
-            rule,
-            admission,
+            trial,
             node_may_answer,
-            timeout,
+            deadline: Instant::now() + timeout,
         };
-        if self.namespaces[index].native == Part::Joined {
+        let namespace = &mut self.namespaces[index];
+        if part == Part::Joined
+            && self.native_barrier.lets_pass()
+            && namespace.for_native.is_empty()
+        {
             self.tell_native(order);
-            Ok(())
-        } else {
-            self.namespaces[index].for_native.push_back(order);
-            self.check_backlog(index)
+            return Ok(());
         }
+        let size = order.unit.size();
+        namespace.for_native.push(order, size);
+        self.check_backlog()
     }
 
-    pub(super) fn admit(&self, breaker: &Breaker, rule: &RuleState) -> Option<Admission> {
-        let admission = breaker.admit();
-        match admission {
-            Admission::Refused => return None,
-            Admission::Probe => rule.breaker_changed(BreakerState::HalfOpen),
-            Admission::Admitted => {}
-        }
-        Some(admission)
+    /// `None` where the table has this socket no more.
+    fn route(&self, snapshot: &Snapshot, unit: &Unit, name: &str) -> Option<Routed> {
+        let socket = self.socket_of(snapshot)?;
+        let namespace = unit.packet.namespace();
+        let argument = LazyArgument::of_event(unit.packet.payload().as_bytes());
+        let request = self.handshake.head();
+        let head = EventHead {
+            namespace,
+            name,
+            request: &request,
+            argument: &argument,
+        };
+        let route = snapshot.table.event(socket, &head);
+        let handled = snapshot.table.is_handled(socket, namespace, name);
+        Some(match route.rule {
+            Some((rule, settings)) => Routed {
+                rule: Arc::clone(&snapshot.rules[rule]),
+                side: route.side,
+                node_may_answer: settings.to != To::NativeOnly,
+                timeout: settings.timeout,
+                handled,
+            },
+            None => Routed {
+                rule: Arc::clone(&snapshot.sockets[socket]),
+                side: Side::Node,
+                node_may_answer: true,
+                timeout: Duration::ZERO,
+                handled,
+            },
+        })
     }
 
     /// Gives an event to the handler of its name.
     pub(super) fn tell_native(&mut self, order: Order) {
         let Some(leg) = &mut self.native else { return };
-        order.rule.metrics.native.event();
+        order.rule().metrics.native.event();
         let text = order.unit.packet.text.clone();
         let unit = order.unit.clone();
         self.holding.hold(order);
@@ -237,11 +242,13 @@ impl Bridge {
         rule: &RuleState,
     ) -> Result<(), End> {
         rule.metrics.node.event();
-        let gone = matches!(self.node, NodeSide::Absent) && self.is_node_gone(index);
+        let gone = self.is_without_node(index);
         // An early event is Node's to judge.
         let is_there = match self.namespaces[index].node {
             Part::Asked => true,
-            Part::Joined => self.namespaces[index].for_node.is_empty() && self.is_settled(),
+            Part::Joined => {
+                self.node_barrier.lets_pass() && self.namespaces[index].for_node.is_empty()
+            }
             Part::Absent | Part::Replayed | Part::Refused => false,
         };
         let namespace = &mut self.namespaces[index];
@@ -259,34 +266,43 @@ impl Bridge {
                 Ok(())
             }
             _ => {
-                namespace.for_node.push_back(unit);
-                self.check_backlog(index)
+                let size = unit.size();
+                namespace.for_node.push(unit, size);
+                self.check_backlog()
             }
         }
     }
 
-    /// Whether what Node says to everybody reaches everybody. Waits for that only for a while.
-    pub(super) fn is_settled(&mut self) -> bool {
-        if *self.all_settled.borrow() {
-            self.waits_no_more = false;
-            return true;
+    /// Gives the sides what waited for them, as far as nothing holds it up.
+    pub(super) fn release(&mut self) {
+        let waits = |namespace: &Namespace| {
+            namespace.node == Part::Joined && !namespace.for_node.is_empty()
+        };
+        if self.namespaces.iter().any(waits) && self.node_barrier.lets_pass() {
+            self.flush();
         }
-        if !self.waits_no_more {
-            self.settle_by
-                .get_or_insert_with(|| Instant::now() + SETTLE_TIMEOUT);
+        let waits = |namespace: &Namespace| {
+            namespace.native == Part::Joined && !namespace.for_native.is_empty()
+        };
+        if self.namespaces.iter().any(waits) && self.native_barrier.lets_pass() {
+            for index in 0..self.namespaces.len() {
+                if self.namespaces[index].native == Part::Joined {
+                    for order in self.namespaces[index].for_native.take() {
+                        self.tell_native(order);
+                    }
+                }
+            }
         }
-        self.waits_no_more
     }
 
-    /// Gives Node what waited for it.
-    pub(super) fn release(&mut self) {
-        self.settle_by = None;
+    /// Gives Node what waited for it, come what may.
+    pub(super) fn flush(&mut self) {
         let NodeSide::Open(leg) = &mut self.node else {
             return;
         };
         for namespace in &mut self.namespaces {
             if namespace.node == Part::Joined {
-                for unit in std::mem::take(&mut namespace.for_node) {
+                for unit in namespace.for_node.take() {
                     unit.messages().for_each(|message| leg.send(&message));
                 }
             }
@@ -294,9 +310,9 @@ impl Bridge {
     }
 
     /// Ends a client for which too much waits.
-    pub(super) fn check_backlog(&mut self, index: usize) -> Result<(), End> {
-        let namespace = &self.namespaces[index];
-        if namespace.waiting_bytes() <= self.queue_limit() {
+    fn check_backlog(&self) -> Result<(), End> {
+        let waiting: usize = self.namespaces.iter().map(Namespace::waiting_bytes).sum();
+        if waiting <= self.queue_limit() {
             return Ok(());
         }
         self.count_refused("backlog");

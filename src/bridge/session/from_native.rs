@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use tracing::warn;
+use tokio::time::Instant;
+use tracing::debug;
 
-use super::{Bridge, End, NodeSide};
+use super::{Bridge, End, FIRST_RETRY, LAST_RETRY, NodeSide};
 use crate::bridge::engineio::Message;
 use crate::bridge::namespace::{Namespace, Part, with_last_argument};
 use crate::bridge::native;
 use crate::bridge::packet::{Kind, Malformed, bare, with_payload};
 use crate::bridge::unit::{Assembly, Unit};
+use crate::live::RuleState;
 use crate::native::events::ticket::{Attached, Outcome};
 
 impl Bridge {
@@ -24,31 +26,31 @@ impl Bridge {
         };
         match unit.packet.kind {
             Kind::Connect => {
+                self.native_retry_delay = FIRST_RETRY;
                 let namespace = &mut self.namespaces[index];
                 namespace.native = Part::Joined;
                 if !namespace.answered {
                     namespace.answered = true;
                     self.session.send(Message::Text(unit.packet.text.clone()));
                 }
-                let namespace = &mut self.namespaces[index];
-                for order in std::mem::take(&mut namespace.for_native) {
-                    self.tell_native(order);
-                }
+                self.legs_answered();
                 Ok(())
             }
             Kind::ConnectError => {
                 self.namespaces[index].native = Part::Refused;
-                let waiting = std::mem::take(&mut self.namespaces[index].for_native);
-                if !self.namespaces[index].answered && self.is_node_gone(index) {
-                    self.namespaces.swap_remove(index);
-                    self.session.send(Message::Text(unit.packet.text));
+                if self.is_without_node(index) {
+                    // Nobody else would serve it.
+                    let namespace = self.namespaces.swap_remove(index);
+                    let text = match namespace.answered {
+                        true => bare(b'1', &namespace.name),
+                        false => unit.packet.text,
+                    };
+                    self.session.send(Message::Text(text));
+                    self.legs_answered();
                     return Ok(());
                 }
-                for order in waiting {
-                    let rule = Arc::clone(&order.rule);
-                    self.tell_node(index, order.forget(), &rule)?;
-                }
-                Ok(())
+                self.legs_answered();
+                self.take_from_native(index)
             }
             Kind::Disconnect => {
                 let namespace = self.namespaces.swap_remove(index);
@@ -74,7 +76,10 @@ impl Bridge {
         }
         let mut text = unit.packet.with_native_id();
         let recovery = self.namespaces[index].recovery.as_ref();
-        if let Some(offset) = recovery.and_then(|recovery| recovery.offset.as_deref()) {
+        // Node adds it to events alone that ask for no acknowledgement.
+        if unit.packet.id().is_none()
+            && let Some(offset) = recovery.and_then(|recovery| recovery.offset.as_deref())
+        {
             text = with_last_argument(&text, offset);
         }
         unit.messages_with(text)
@@ -84,7 +89,7 @@ impl Bridge {
 
     /// Native is never paused, since socketioxide would drop what does not fit; a client that does not keep up is closed.
     pub(super) fn check_client(&mut self) -> Result<(), End> {
-        if self.session.queued() <= self.queue_limit() {
+        if self.session.queued() <= self.queue_limit() + self.last_of_node {
             return Ok(());
         }
         self.count_refused("slow-client");
@@ -92,10 +97,14 @@ impl Bridge {
     }
 
     /// Asks native for a namespace; `replayed` where the client has been in it before.
-    pub(super) async fn join_native(&mut self, index: usize, replayed: bool) {
+    pub(super) async fn join_native(&mut self, index: usize, replayed: bool) -> Result<(), End> {
         let Some(service) = &self.surroundings.native else {
-            return;
+            return Ok(());
         };
+        if self.native_retry.is_some() {
+            // It comes with the next try.
+            return Ok(());
+        }
         let namespace = &mut self.namespaces[index];
         let attached = Attached {
             node_id: namespace.node_id.clone(),
@@ -116,9 +125,8 @@ impl Bridge {
             match leg.await {
                 Ok(leg) => self.native = Some(Box::new(leg)),
                 Err(error) => {
-                    warn!(socket = %self.socket, ?error, "no native leg");
-                    self.namespaces[index].native = Part::Refused;
-                    return;
+                    debug!(socket = %self.socket, ?error, "no native leg");
+                    return self.lose_native();
                 }
             }
         }
@@ -128,6 +136,7 @@ impl Bridge {
         if let Some(leg) = &mut self.native {
             leg.send(&Message::Text(text));
         }
+        Ok(())
     }
 
     pub(super) fn leave_native(&mut self, namespace: &Namespace) {
@@ -136,21 +145,44 @@ impl Bridge {
         }
     }
 
-    /// socketioxide ended the leg, which it does on what it takes for a broken packet.
+    /// socketioxide ended the leg, which it does on what it takes for a broken packet. The client gets another.
     pub(super) fn lose_native(&mut self) -> Result<(), End> {
-        warn!(socket = %self.socket, "a native leg ended");
+        debug!(socket = %self.socket, "a native leg ended");
         self.native = None;
+        self.native_retry = Some(Instant::now() + self.native_retry_delay);
+        self.native_retry_delay = (self.native_retry_delay * 2).min(LAST_RETRY);
         self.from_native = Assembly::default();
         for id in self.holding.tickets.take_unclaimed() {
             self.settle(id, Outcome::Declined)?;
         }
         for index in 0..self.namespaces.len() {
-            self.namespaces[index].native = Part::Refused;
-            for order in std::mem::take(&mut self.namespaces[index].for_native) {
-                let rule = Arc::clone(&order.rule);
-                self.tell_node(index, order.forget(), &rule)?;
-            }
+            self.namespaces[index].native = Part::Absent;
+            self.take_from_native(index)?;
         }
+        Ok(())
+    }
+
+    /// Native does not get what waited for it.
+    fn take_from_native(&mut self, index: usize) -> Result<(), End> {
+        for order in self.namespaces[index].for_native.take() {
+            self.fall_back(index, order.unit, order.trial.rule(), order.node_may_answer)?;
+        }
+        Ok(())
+    }
+
+    /// Native does not get an event that it should have had.
+    pub(super) fn fall_back(
+        &mut self,
+        index: usize,
+        unit: Unit,
+        rule: &Arc<RuleState>,
+        node_may_answer: bool,
+    ) -> Result<(), End> {
+        if node_may_answer {
+            rule.metrics.fell_back("no-leg");
+            return self.tell_node(index, unit, rule);
+        }
+        rule.metrics.unanswered("no-leg");
         Ok(())
     }
 
@@ -165,14 +197,15 @@ impl Bridge {
                 Ok(())
             }
             Outcome::Panicked => {
-                held.order.rule.metrics.unanswered("panic");
+                held.order.rule().metrics.unanswered("panic");
                 held.judge(true);
                 Ok(())
             }
             Outcome::Declined => {
-                let rule = Arc::clone(&held.order.rule);
+                let rule = Arc::clone(held.order.rule());
                 let node_may_answer = held.order.node_may_answer;
-                let unit = held.order.forget();
+                // A decline says nothing of the health of native.
+                let unit = held.order.unit;
                 let index = self.position(unit.packet.namespace());
                 match index.filter(|_| node_may_answer) {
                     Some(index) => {

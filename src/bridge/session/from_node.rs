@@ -3,7 +3,7 @@
 use super::{Bridge, End};
 use crate::bridge::engineio::Message;
 use crate::bridge::leg::LegEnd;
-use crate::bridge::namespace::{Joined, Namespace, Part, Recovery, last_text};
+use crate::bridge::namespace::{Joined, Part, Recovery, last_text};
 use crate::bridge::packet::{Kind, Malformed, bare};
 use crate::bridge::unit::Unit;
 use crate::routing::LazyArgument;
@@ -23,12 +23,17 @@ impl Bridge {
             Kind::Connect => self.node_joined(index, unit).await,
             Kind::ConnectError => {
                 let namespace = self.namespaces.swap_remove(index);
-                let text = match namespace.node {
-                    Part::Replayed => bare(b'1', &namespace.name),
-                    _ => unit.packet.text.clone(),
+                if namespace.is_counted {
+                    self.replays.undo(&namespace.name);
+                }
+                // A client that is in already hears that it is out.
+                let text = match namespace.answered {
+                    true => bare(b'1', &namespace.name),
+                    false => unit.packet.text.clone(),
                 };
                 self.leave_native(&namespace);
                 self.session.send(Message::Text(text));
+                self.legs_answered();
                 Ok(())
             }
             Kind::Disconnect => {
@@ -38,13 +43,15 @@ impl Bridge {
                 Ok(())
             }
             Kind::Event => {
+                self.last_of_node = unit.size();
                 let namespace = &mut self.namespaces[index];
                 if let Some(recovery) = &mut namespace.recovery
+                    && unit.packet.id().is_none()
                     && let Some(offset) = last_text(unit.packet.arguments())
                 {
                     recovery.offset = Some(offset);
                 }
-                if self.is_repeated_greeting(&unit) {
+                if self.is_repeated_greeting(index, &unit) {
                     return Ok(());
                 }
                 unit.messages()
@@ -66,7 +73,8 @@ impl Bridge {
     pub(super) async fn node_joined(&mut self, index: usize, unit: Unit) -> Result<(), End> {
         let joined: Joined = serde_json::from_str(unit.packet.payload()).unwrap_or_default();
         let namespace = &mut self.namespaces[index];
-        let swallowed = namespace.node == Part::Replayed;
+        // Node hears again of who is in already, by a replay or by native's word.
+        let swallowed = namespace.answered;
         namespace.node_id = Some(joined.sid);
         namespace.node = Part::Joined;
         namespace.recovery = joined.pid.map(|pid| {
@@ -76,29 +84,27 @@ impl Bridge {
                 .and_then(|recovery| recovery.offset);
             Box::new(Recovery { pid, offset })
         });
+        namespace.is_counted = false;
         if !swallowed {
             namespace.answered = true;
             self.session.send(Message::Text(unit.packet.text.clone()));
         }
-        let pending = |namespace: &Namespace| matches!(namespace.node, Part::Replayed);
-        if !self.namespaces.iter().any(pending) {
-            self.turn = None;
-            self.member.settle();
-            if self.is_settled() {
-                self.release();
-            }
-        }
+        self.legs_answered();
         let snapshot = self.snapshot();
         let name = self.namespaces[index].name.clone();
         if self.namespaces[index].native == Part::Absent && self.uses_native(&snapshot, &name) {
-            self.join_native(index, swallowed).await;
+            return self.join_native(index, swallowed).await;
         }
         Ok(())
     }
 
     /// Whether Node greets because a leg was attached again, of which the clients know nothing.
-    pub(super) fn is_repeated_greeting(&mut self, unit: &Unit) -> bool {
-        self.is_once(unit) && self.greetings.swallow(&self.replays)
+    fn is_repeated_greeting(&mut self, index: usize, unit: &Unit) -> bool {
+        if !self.is_once(unit) {
+            return false;
+        }
+        let namespace = &mut self.namespaces[index];
+        namespace.greetings.swallow(&self.replays, &namespace.name)
     }
 
     pub(super) fn is_once(&self, unit: &Unit) -> bool {

@@ -8,6 +8,7 @@ use tracing::debug;
 
 use super::{ASSEMBLY_TIMEOUT, Bridge, End, FIRST_RETRY, LAST_RETRY, NodeSide, Reached};
 use crate::bridge::engineio::Message;
+use crate::bridge::held::Order;
 use crate::bridge::leg::LegEnd;
 use crate::bridge::namespace::{Namespace, Part};
 use crate::bridge::node::{self, NoLeg};
@@ -66,15 +67,20 @@ impl Bridge {
         if !matches!(self.node, NodeSide::Absent | NodeSide::Waiting(_)) {
             return;
         }
-        self.member.unsettle();
+        self.node_barrier.unsettle();
         self.away_since.get_or_insert_with(Instant::now);
         let (target, handshake) = (Arc::clone(&snapshot.node), Arc::clone(&self.handshake));
         let replays = Arc::clone(&self.replays);
         let legs = self.surroundings.metrics.legs.with_label_values(&["node"]);
+        let socket = self.socket_of(snapshot);
+        let greets = socket.is_some_and(|socket| snapshot.table.greets(socket, None));
         let task = tokio::spawn(async move {
             let (leg, _) = node::open(&target, &handshake, legs).await?;
             // One after the other, so that each knows whose greetings it must swallow.
-            let turn = replays.turn().await;
+            let turn = match greets {
+                true => Some(replays.turn().await),
+                false => None,
+            };
             Ok((leg, turn))
         });
         self.node = NodeSide::Opening(AbortOnDropHandle::new(task));
@@ -83,6 +89,11 @@ impl Bridge {
     pub(super) async fn attach_node(&mut self, opened: Reached) -> Result<(), End> {
         let (leg, turn) = match opened {
             Ok(opened) => opened,
+            // It is there, and is not itself yet.
+            Err(NoLeg::Refused(response)) if response.status().is_server_error() => {
+                debug!(socket = %self.socket, status = %response.status(), "node is not ready");
+                return self.wait_for_node().await;
+            }
             Err(NoLeg::Refused(response)) => {
                 debug!(socket = %self.socket, status = %response.status(), "node refuses a client again");
                 return Err(End::Drop);
@@ -90,11 +101,7 @@ impl Bridge {
             Err(NoLeg::Crowded | NoLeg::Stopping) => return Err(End::GoAway),
             Err(NoLeg::Away(error)) => {
                 debug!(socket = %self.socket, error = format_sources(&error), "node is still away");
-                let delay = self.retry_delay;
-                self.retry_delay = (delay * 2).min(LAST_RETRY);
-                self.node = NodeSide::Waiting(Instant::now() + delay);
-                self.answer_without_node().await;
-                return Ok(());
+                return self.wait_for_node().await;
             }
         };
         self.away_since = None;
@@ -102,94 +109,143 @@ impl Bridge {
         self.retry_delay = FIRST_RETRY;
         let mut leg = Box::new(leg);
         let snapshot = self.snapshot();
-        self.greetings = Greetings::since(&self.replays);
+        self.turn = turn;
         for index in 0..self.namespaces.len() {
-            let needed = self.needs_node(&snapshot, &self.namespaces[index].name);
-            let namespace = &mut self.namespaces[index];
-            if !needed {
-                continue;
+            if self.needs_node(&snapshot, &self.namespaces[index].name) {
+                let text = self.ask_again(&snapshot, index);
+                leg.send(&text);
             }
-            namespace.node = if namespace.answered {
-                self.replays.begin(&turn);
-                Part::Replayed
-            } else {
-                Part::Asked
-            };
-            let text = with_payload(b'0', &namespace.name, &namespace.auth_again());
-            leg.send(&Message::Text(text));
         }
         self.node = NodeSide::Open(leg);
-        let replays = |namespace: &Namespace| namespace.node == Part::Replayed;
-        if self.namespaces.iter().any(replays) {
-            self.turn = Some(turn);
-        } else {
-            self.member.settle();
-        }
+        self.legs_answered();
         Ok(())
     }
 
+    /// Once a side has its say on all that it was asked, the others need not wait for this client any longer.
+    pub(super) fn legs_answered(&mut self) {
+        let replayed = |namespace: &Namespace| namespace.node == Part::Replayed;
+        if self.has_leg() && !self.namespaces.iter().any(replayed) {
+            self.turn = None;
+            self.node_barrier.settle();
+        }
+        let asked = |namespace: &Namespace| namespace.answered && namespace.native == Part::Asked;
+        if !self.namespaces.iter().any(asked) {
+            self.native_barrier.settle();
+        }
+        self.release();
+    }
+
+    /// The CONNECT that asks Node for a namespace which the client may be in already.
+    fn ask_again(&mut self, snapshot: &Snapshot, index: usize) -> Message {
+        let socket = self.socket_of(snapshot);
+        let namespace = &mut self.namespaces[index];
+        namespace.greetings = Greetings::since(&self.replays, &namespace.name);
+        namespace.node = if namespace.answered {
+            let greets = |socket| snapshot.table.greets(socket, Some(&namespace.name));
+            if let Some(turn) = &self.turn
+                && socket.is_some_and(greets)
+            {
+                self.replays.begin(turn, &namespace.name);
+                namespace.is_counted = true;
+            }
+            Part::Replayed
+        } else {
+            Part::Asked
+        };
+        Message::Text(with_payload(b'0', &namespace.name, &namespace.auth_again()))
+    }
+
+    async fn wait_for_node(&mut self) -> Result<(), End> {
+        let delay = self.retry_delay;
+        self.retry_delay = (delay * 2).min(LAST_RETRY);
+        self.node = NodeSide::Waiting(Instant::now() + delay);
+        self.answer_without_node().await
+    }
+
     /// Clients that native can answer need not wait for Node.
-    pub(super) async fn answer_without_node(&mut self) {
+    pub(super) async fn answer_without_node(&mut self) -> Result<(), End> {
         let snapshot = self.snapshot();
         for index in 0..self.namespaces.len() {
             let namespace = &self.namespaces[index];
             let waits = !namespace.answered && namespace.native == Part::Absent;
             if waits && self.uses_native(&snapshot, &namespace.name) {
-                self.join_native(index, false).await;
+                self.join_native(index, false).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Attaches native to the namespaces that need it by now.
+    async fn join_natives(&mut self, snapshot: &Snapshot) -> Result<(), End> {
+        for index in 0..self.namespaces.len() {
+            let namespace = &self.namespaces[index];
+            let waits = namespace.native == Part::Absent && namespace.answered;
+            if waits && self.uses_native(snapshot, &namespace.name) {
+                self.join_native(index, true).await?;
+            }
+        }
+        Ok(())
     }
 
     /// A flip: sides that are needed from now on are attached, none is closed.
     pub(super) async fn follow_table(&mut self) -> Result<(), End> {
         let snapshot = self.snapshot();
-        self.member.see(snapshot.table.generation());
-        let mut needs_node = false;
+        // One that is pinned to its own table has nothing to do for a newer one.
+        let generation = self.surroundings.live.load().table.generation();
+        self.node_barrier.see(generation);
+        self.native_barrier.see(generation);
+        self.join_natives(&snapshot).await?;
+        let mut needs_node = self.namespaces.is_empty() && self.needs_node(&snapshot, "/");
         for index in 0..self.namespaces.len() {
-            let name = self.namespaces[index].name.clone();
-            if self.namespaces[index].native == Part::Absent
-                && self.namespaces[index].answered
-                && self.uses_native(&snapshot, &name)
-            {
-                self.join_native(index, true).await;
+            let namespace = &self.namespaces[index];
+            if namespace.node != Part::Absent || !self.needs_node(&snapshot, &namespace.name) {
+                continue;
             }
-            if self.needs_node(&snapshot, &name) && self.namespaces[index].node == Part::Absent {
-                needs_node = true;
+            needs_node = true;
+            if self.has_leg() {
+                let socket = self.socket_of(&snapshot);
+                let greets = socket.is_some_and(|socket| snapshot.table.greets(socket, None));
+                if greets && self.turn.is_none() {
+                    self.turn = Some(self.replays.turn().await);
+                }
+                let text = self.ask_again(&snapshot, index);
                 if let NodeSide::Open(leg) = &mut self.node {
-                    if self.turn.is_none() {
-                        self.turn = Some(self.replays.turn().await);
-                    }
-                    if let Some(turn) = &self.turn {
-                        self.replays.begin(turn);
-                    }
-                    let namespace = &mut self.namespaces[index];
-                    namespace.node = Part::Replayed;
-                    let text = with_payload(b'0', &namespace.name, &namespace.auth_again());
-                    leg.send(&Message::Text(text));
+                    leg.send(&text);
                 }
             }
         }
         if needs_node {
-            self.member.unsettle();
-            self.reach_node(&snapshot);
-            return Ok(());
-        }
-        if let NodeSide::Waiting(_) | NodeSide::Opening(_) = &self.node {
-            // A Node that nothing needs is not retried.
-            self.node = NodeSide::Absent;
+            if !self.namespaces.is_empty() {
+                self.node_barrier.unsettle();
+                self.reach_node(&snapshot);
+            }
+        } else {
+            if let NodeSide::Waiting(_) | NodeSide::Opening(_) = &self.node {
+                // A Node that nothing needs is not retried.
+                self.node = NodeSide::Absent;
+            }
             self.away_since = None;
+            self.waiting = None;
         }
-        let pending = |namespace: &Namespace| namespace.node == Part::Replayed;
-        if !self.namespaces.iter().any(pending) {
-            self.member.settle();
+        if !self.has_leg() && (!needs_node || self.namespaces.is_empty()) {
+            self.node_barrier.settle();
         }
+        self.legs_answered();
         Ok(())
     }
 
-    pub(super) fn overdue(&mut self) -> Result<(), End> {
+    pub(super) async fn overdue(&mut self) -> Result<(), End> {
         let now = Instant::now();
+        for index in 0..self.namespaces.len() {
+            self.overdue_orders(index, now)?;
+        }
+        if self.native_retry.is_some_and(|at| at <= now) {
+            self.native_retry = None;
+            let snapshot = self.snapshot();
+            self.join_natives(&snapshot).await?;
+        }
         while let Some((held, begun)) = self.holding.overdue(now) {
-            let rule = Arc::clone(&held.order.rule);
+            let rule = Arc::clone(held.order.rule());
             let index = self.position(held.order.unit.packet.namespace());
             let index = index.filter(|_| !begun && held.order.node_may_answer);
             let unit = held.order.unit.clone();
@@ -205,9 +261,10 @@ impl Bridge {
         }
         if self.turn.as_ref().is_some_and(|turn| turn.until <= now) {
             self.turn = None;
+            self.node_barrier.settle();
         }
-        if self.settle_by.is_some_and(|by| by <= now) {
-            self.waits_no_more = true;
+        let node_is_overdue = self.node_barrier.is_overdue(now);
+        if self.native_barrier.is_overdue(now) || node_is_overdue {
             self.release();
         }
         if self
@@ -228,6 +285,38 @@ impl Bridge {
         {
             let snapshot = self.snapshot();
             self.reach_node(&snapshot);
+        }
+        Ok(())
+    }
+
+    /// Events that waited too long for native to let the client in.
+    fn overdue_orders(&mut self, index: usize, now: Instant) -> Result<(), End> {
+        let joined = self.namespaces[index].native == Part::Joined;
+        let orders = &mut self.namespaces[index].for_native;
+        let mut late = Vec::new();
+        while orders.front().is_some_and(|order| order.deadline <= now) {
+            late.extend(orders.pop());
+        }
+        for order in late {
+            let Order {
+                unit,
+                trial,
+                node_may_answer,
+                ..
+            } = order;
+            let rule = Arc::clone(trial.rule());
+            if joined {
+                // It waited for the legs of others, of which native knows nothing.
+                drop(trial);
+            } else {
+                trial.end(true);
+            }
+            if node_may_answer {
+                rule.metrics.fell_back("timeout");
+                self.tell_node(index, unit, &rule)?;
+            } else {
+                rule.metrics.unanswered("timeout");
+            }
         }
         Ok(())
     }

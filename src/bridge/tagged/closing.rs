@@ -139,7 +139,7 @@ impl Tagged {
             };
         }
         if let Some(trial) = self.trial.take() {
-            trial.passed();
+            trial.end(false);
         }
         if !self.native_was_told && !self.node.is_absent() {
             return self.native_declines();

@@ -6,42 +6,8 @@ use super::side::Order;
 use super::{End, NAMESPACE, Tagged};
 use crate::bridge::websocket::Message;
 use crate::config::To;
-use crate::live::RuleState;
+use crate::live::Trial;
 use crate::routing::{EventHead, LazyArgument, Side};
-use crate::upstream::breaker::{Admission, BreakerState};
-
-/// The last message that native got. If the leg breaks off before native says anything, that message is what broke it.
-#[derive(Debug)]
-pub(super) struct Trial {
-    rule: Arc<RuleState>,
-    admission: Option<Admission>,
-}
-
-impl Trial {
-    pub(super) fn passed(self) {
-        self.record(false);
-    }
-
-    pub(super) fn failed(self) {
-        self.rule.metrics.unanswered("panic");
-        self.record(true);
-    }
-
-    /// Native never saw it.
-    pub(super) fn forget(self) {
-        if let (Some(breaker), Some(admission)) = (&self.rule.breaker, self.admission) {
-            breaker.forget(admission);
-        }
-    }
-
-    fn record(self, failed: bool) {
-        if let (Some(breaker), Some(admission)) = (&self.rule.breaker, self.admission)
-            && let Some(changed) = breaker.record(admission, failed)
-        {
-            self.rule.breaker_changed(changed);
-        }
-    }
-}
 
 impl Tagged {
     pub(super) fn hear_client(&mut self, message: Message) -> Result<(), End> {
@@ -115,17 +81,12 @@ impl Tagged {
         }
         // Without Node, nobody else could answer.
         let may_refuse = order.node_may_answer && !self.node.is_absent();
-        let breaker = order.rule.breaker.as_ref().filter(|_| may_refuse);
-        let admission = breaker.map(crate::upstream::breaker::Breaker::admit);
-        match admission {
-            Some(Admission::Refused) => return self.fall_back(order, "breaker"),
-            Some(Admission::Probe) => order.rule.breaker_changed(BreakerState::HalfOpen),
-            Some(Admission::Admitted) | None => {}
-        }
-        let rule = Arc::clone(&order.rule);
-        rule.metrics.native.event();
-        if let Some(trial) = self.trial.replace(Trial { rule, admission }) {
-            trial.passed();
+        let Some(trial) = Trial::begin(&order.rule, may_refuse) else {
+            return self.fall_back(order, "breaker");
+        };
+        order.rule.metrics.native.event();
+        if let Some(before) = self.trial.replace(trial) {
+            before.end(false);
         }
         self.native_was_told = true;
         self.native.tell(order);

@@ -42,7 +42,7 @@ impl Tagged {
                 if let Message::Text(_) | Message::Binary(_) = message
                     && let Some(trial) = self.trial.take()
                 {
-                    trial.passed();
+                    trial.end(false);
                 }
                 if !node_is_open || !self.is_once(&message) {
                     self.client.queue(&message);

@@ -152,9 +152,8 @@ impl Tagged {
                 self.native.retry_later();
             }
         }
-        if let Some(trial) = self.trial.take() {
-            trial.forget();
-        }
+        // Native never saw it.
+        self.trial = None;
         for order in self.native.take_waiting() {
             self.fall_back(order, "no-leg")?;
         }
@@ -163,12 +162,14 @@ impl Tagged {
 
     /// The leg broke off.
     pub(super) fn lose_native(&mut self) -> Result<(), End> {
-        if let Some(trial) = self.trial.take() {
-            trial.failed();
-        }
+        let trial = self.trial.take();
         if self.closing.has_begun() {
             self.native.state = State::Absent;
             return self.side_lost_while_closing();
+        }
+        if let Some(trial) = trial {
+            trial.rule().metrics.unanswered("panic");
+            trial.end(true);
         }
         debug!(socket = %self.socket, "a native leg ended");
         self.native.retry_later();
