@@ -132,11 +132,10 @@ impl Barrier {
         self.generation == count.generation && !self.unsettled
     }
 
-    /// Whether an event may pass; it waits if not.
+    /// Whether an event may pass; it waits if not. What waits already is told by `opened`, whatever passes meanwhile.
     pub(crate) fn lets_pass(&mut self) -> bool {
         if *self.all_settled.borrow() {
             self.waits_no_more = false;
-            self.until = None;
             return true;
         }
         if !self.waits_no_more {
@@ -241,6 +240,14 @@ mod tests {
         tokio::join!(one.opened(), async { other.settle() });
         assert!(one.deadline().is_none(), "it opens once");
         assert!(one.lets_pass());
+
+        other.unsettle();
+        assert!(!one.lets_pass());
+        other.settle();
+        assert!(one.lets_pass());
+        tokio::time::timeout(Duration::ZERO, one.opened())
+            .await
+            .expect("the first one waits still");
 
         other.unsettle();
         assert!(!one.lets_pass());

@@ -191,7 +191,10 @@ impl Bridge {
     pub(super) async fn follow_table(&mut self) -> Result<(), End> {
         let snapshot = self.snapshot();
         // One that is pinned to its own table has nothing to do for a newer one.
-        let generation = self.surroundings.live.load().table.generation();
+        let generation = match &self.pinned {
+            Some(_) => self.surroundings.live.load().table.generation(),
+            None => snapshot.table.generation(),
+        };
         self.node_barrier.see(generation);
         self.native_barrier.see(generation);
         self.join_natives(&snapshot).await?;
