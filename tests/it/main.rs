@@ -23,6 +23,7 @@ mod node_away;
 mod path_confusion;
 mod protocol;
 mod reload;
+mod sessions;
 mod socket_clients;
 mod socket_io;
 mod tagged;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
@@ -72,6 +74,12 @@ impl Process {
     pub(crate) async fn tell(&mut self, line: impl ToString) {
         let line = format!("{}\n", line.to_string());
         self.input.write_all(line.as_bytes()).await.unwrap();
+    }
+
+    /// Such as SIGSTOP, after which it says nothing and takes nothing.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = self.child.id().expect("it runs");
+        kill(Pid::from_raw(id.try_into().unwrap()), signal).unwrap();
     }
 
     /// SIGKILL; returns when it is gone.

@@ -5,6 +5,7 @@
 // message …             emits `message-back` with the same arguments
 // message-with-ack … f  acknowledges with the same arguments
 // side …               emits `side-back` with the word `node` before the same arguments
+// trouble …             the same; natively its first argument says what goes wrong
 // silent f              never acknowledges
 // whoami f              acknowledges with { id, namespace, recovered, rooms }; the transport is not among it, since the
 //                       proxy talks to Node over WebSockets whatever the client does
@@ -24,7 +25,7 @@
 'use strict';
 
 const ASK_TIMEOUT_MS = 5000;
-const TOKEN = 'sesame';
+const TOKEN = process.env.TOKEN || 'sesame';
 
 function serveNamespaces(io, report) {
   const guarded = io.of('/guarded').use((socket, next) => {
@@ -47,6 +48,7 @@ function serve(socket, report) {
   socket.on('message', (...values) => socket.emit('message-back', ...values));
   socket.on('message-with-ack', (...values) => values.pop()(...values));
   socket.on('side', (...values) => socket.emit('side-back', 'node', ...values));
+  socket.on('trouble', (...values) => socket.emit('side-back', 'node', ...values));
   socket.on('silent', () => {});
   socket.on('whoami', (reply) => {
     reply({ id, namespace: namespace.name, recovered, rooms: [...socket.rooms].filter((room) => room !== id) });

@@ -9,6 +9,7 @@
 // RECOVERY                             how long the state of a lost connection is kept, in milliseconds; unset: not at all
 // CORS_ORIGIN, COOKIE                  the origin that may read the answers; the name of a cookie with the session's id
 // REFUSE                               a handshake with this value of `?pass=` is refused
+// TOKEN                                what `/guarded` wants to see (sesame)
 //
 // Paths: /socket.io/ and /engine.io/; a message to the latter comes back. Any other request gets the text `plain`.
 // Lines on stdin: {"do":"emit","namespace":"/","room":"r","event":"e","arguments":[…]}, the room may be missing;

@@ -1,0 +1,12 @@
+//! The bridge of Socket.IO clients where it is hardest: sides that go and come back, handlers that fail, flips at the wrong
+//! moment, and clients that do not listen. Real Node on one side, native handlers on the other, and clients that see
+//! every packet.
+
+mod breaker;
+mod client;
+mod flips;
+mod handlers;
+mod node_loss;
+mod trouble;
+mod waiting;
+mod world;

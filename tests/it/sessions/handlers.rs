@@ -1,0 +1,236 @@
+//! Native handlers that decline, panic or take for ever, native that refuses a client, and native legs that end.
+
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::client::{AT_ONCE, Client};
+use super::world::{ALL_NATIVE, MAIN_NATIVE, MIXED, World, legs, metric};
+use crate::support::TestProxy;
+
+const IMPATIENT: &str = "[defaults]\ntimeout = \"100ms\"";
+
+/// Waits until so many events were left unanswered for this reason.
+async fn unanswered(proxy: &TestProxy, reason: &str, count: f64) {
+    let line = format!("strangler_unanswered_total{{reason=\"{reason}\",rule=\"n\"}}");
+    metric(proxy, &line, count).await;
+}
+
+async fn fallbacks(proxy: &TestProxy, reason: &str, count: f64) {
+    let line = format!("strangler_fallbacks_total{{reason=\"{reason}\",rule=\"n\"}}");
+    metric(proxy, &line, count).await;
+}
+
+#[tokio::test]
+async fn what_a_handler_declines_node_answers() {
+    let world = World::new("", MIXED).await;
+    let mut client = world.client().await;
+    assert_eq!(client.side(0).await, "native");
+    for number in 0..5 {
+        client
+            .send(&format!("42[\"trouble\",\"decline\",{number}]"))
+            .await;
+        let answer = format!("42[\"side-back\",\"node\",\"decline\",{number}]");
+        client.hears(&answer).await;
+    }
+    fallbacks(&world.proxy, "decline", 5.0).await;
+}
+
+/// An extractor that fails declines as well.
+#[tokio::test]
+async fn what_does_not_fit_a_handler_node_answers() {
+    let world = World::new("", MIXED).await;
+    let mut client = world.client().await;
+    client.send("42[\"trouble\",{\"what\":1}]").await;
+    client
+        .hears("42[\"side-back\",\"node\",{\"what\":1}]")
+        .await;
+    fallbacks(&world.proxy, "decline", 1.0).await;
+}
+
+/// It may have had its effect, so Node does not get the event.
+#[tokio::test]
+async fn a_handler_that_panics_is_counted() {
+    let world = World::new("", MIXED).await;
+    let mut client = world.client().await;
+    client.send("42[\"trouble\",\"panic\",1]").await;
+    unanswered(&world.proxy, "panic", 1.0).await;
+    client.node_echoes(1).await;
+    assert_eq!(client.side(1).await, "native");
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_for_ever_is_given_up() {
+    let rules = format!("{MIXED}\n{IMPATIENT}");
+    let world = World::new("", &rules).await;
+    let mut client = world.client().await;
+    client.send("42[\"trouble\",\"hang\",1]").await;
+    unanswered(&world.proxy, "timeout", 1.0).await;
+    client.node_echoes(1).await;
+    assert_eq!(client.side(1).await, "native");
+}
+
+/// No handler has begun, so Node can have the event.
+#[tokio::test]
+async fn an_event_that_native_does_not_get_in_time_is_node_s() {
+    for trouble in ["hang", "panic"] {
+        let rules = format!("{MIXED}\n{IMPATIENT}");
+        let world = World::new("", &rules).await;
+        let mut client = Client::open(&world.proxy).await;
+        client.connect("", json!({ "native": trouble })).await;
+        assert_eq!(client.side(1).await, "node", "{trouble}");
+        assert_eq!(client.side(2).await, "node", "{trouble}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_native_refuses_is_node_s() {
+    let world = World::new("", MIXED).await;
+    let mut client = Client::open(&world.proxy).await;
+    client.connect("", json!({ "native": "refuse" })).await;
+    for number in 0..3 {
+        assert_eq!(client.side(number).await, "node");
+    }
+    client.connect("/custom,", json!({})).await;
+    assert_eq!(client.side_in("/custom,", 3).await, "native");
+}
+
+#[tokio::test]
+async fn a_client_that_native_alone_refuses_hears_it() {
+    let world = World::new("", ALL_NATIVE).await;
+    let mut client = Client::open(&world.proxy).await;
+    client.send("40{\"native\":\"refuse\"}").await;
+    client.hears("44{\"message\":\"not here\"}").await;
+    client.connect("", json!({})).await;
+    assert_eq!(client.side(1).await, "native");
+}
+
+#[tokio::test]
+async fn a_client_that_native_disconnects_leaves_node_too() {
+    let rules = MIXED.replace("\"side\"", "\"side\", \"kick\"");
+    let mut world = World::new("", &rules).await;
+    let mut client = world.client().await;
+    world.node.process.expect("connected").await;
+    client.send("42[\"kick\"]").await;
+    client.hears("41").await;
+    let left = world.node.process.expect("disconnected").await;
+    assert_eq!(left["reason"], "client namespace disconnect");
+    // The connection stays for whoever connects again.
+    client.connect("", json!({})).await;
+    assert_eq!(client.side(1).await, "native");
+    client.node_echoes(1).await;
+}
+
+/// Node takes over where it can.
+#[tokio::test]
+async fn a_client_whose_native_leg_ends_goes_on() {
+    let world = World::new("", MIXED).await;
+    let mut clients = [world.client().await, world.client().await];
+    legs(&world.proxy, "native", 2.0).await;
+    clients[0].send("42[\"trouble\",\"close\",0]").await;
+    metric(&world.proxy, "strangler_legs{side=\"native\"}", 0.0).await;
+    for client in &mut clients {
+        timeout(AT_ONCE, client.node_echoes(1)).await.unwrap();
+        assert_eq!(client.side(1).await, "node");
+    }
+}
+
+/// There is nobody to take over, and the client shall not wait for answers that nobody gives.
+#[tokio::test]
+async fn a_client_whose_only_leg_ends_is_disconnected() {
+    let world = World::new("", ALL_NATIVE).await;
+    let stopped = world.kill().await;
+    let mut clients = [
+        Client::connected(&stopped.proxy).await,
+        Client::connected(&stopped.proxy).await,
+    ];
+    clients[0].send("42[\"trouble\",\"close\",0]").await;
+    for client in &mut clients {
+        is_disconnected(client).await;
+    }
+}
+
+/// From its only namespace, or altogether.
+async fn is_disconnected(client: &mut Client) {
+    let end = client.next().await;
+    assert!(matches!(end.as_deref(), None | Some("41")), "{end:?}");
+}
+
+/// An acknowledgement of a namespace that native never heard of, with an id of native's: socketioxide ends the leg.
+const STRAY_ACK: &str = "43/custom,1073741831[1]";
+
+#[tokio::test]
+async fn a_client_that_breaks_its_native_leg_goes_on() {
+    let rules = r#"n = { events = { all = ["side"] }, to = "native" }"#;
+    let world = World::new("", rules).await;
+    let mut client = world.client().await;
+    client.connect("/custom,", json!({})).await;
+    assert_eq!(client.side(0).await, "native");
+    client.send(STRAY_ACK).await;
+    for number in 1..20 {
+        timeout(AT_ONCE, client.side(number)).await.unwrap();
+    }
+    client.node_echoes(1).await;
+}
+
+/// Node serves the other namespace, and knows nothing of this one.
+#[tokio::test]
+async fn a_namespace_whose_only_leg_ends_is_no_zombie() {
+    let world = World::new("", MAIN_NATIVE).await;
+    let mut client = Client::open(&world.proxy).await;
+    client.connect("", json!({})).await;
+    client.connect("/custom,", json!({})).await;
+    client.send("42[\"trouble\",\"close\",0]").await;
+    is_disconnected(&mut client).await;
+
+    let world = World::new("", MAIN_NATIVE).await;
+    let mut client = Client::open(&world.proxy).await;
+    client.connect("", json!({})).await;
+    client.connect("/custom,", json!({})).await;
+    client.send(STRAY_ACK).await;
+    client.send("42[\"side\",1]").await;
+    let answer = client.next().await;
+    let answers = ["41", "42[\"side-back\",\"native\",1]"];
+    assert!(
+        answer
+            .as_deref()
+            .is_none_or(|answer| answers.contains(&answer)),
+        "{answer:?}"
+    );
+}
+
+/// Node has a leg for the other namespace, and is not in this one: what it cannot get must not pile up.
+#[tokio::test]
+async fn what_nobody_can_take_does_not_pile_up() {
+    let world = World::new("queue = \"16KiB\"", MAIN_NATIVE).await;
+    let mut client = Client::open(&world.proxy).await;
+    client.connect("", json!({})).await;
+    client.connect("/custom,", json!({})).await;
+    let long = "x".repeat(2 << 10);
+    for number in 0..20 {
+        // Its extractor does not take it.
+        client.send(&format!("42[\"trouble\",\"{long}\"]")).await;
+        client.send(&format!("42[\"side\",{number}]")).await;
+        let answer = format!("[\"side-back\",\"native\",{number}]");
+        while !client.packet().await.contains(&answer) {}
+    }
+    metric(&world.proxy, "strangler_queued_bytes{for=\"node\"}", 0.0).await;
+    client.send("42/custom,[\"message\",1]").await;
+    client.hears("42/custom,[\"message-back\",1]").await;
+}
+
+#[tokio::test]
+async fn what_takes_too_long_does_not_pile_up() {
+    let rules = format!("{MAIN_NATIVE}\n{IMPATIENT}");
+    let world = World::new("queue = \"16KiB\"", &rules).await;
+    let mut client = Client::open(&world.proxy).await;
+    client.connect("", json!({})).await;
+    client.connect("/custom,", json!({})).await;
+    let long = "x".repeat(2 << 10);
+    for _ in 0..20 {
+        let event = format!("42[\"trouble\",\"hang\",\"{long}\"]");
+        client.send(&event).await;
+    }
+    unanswered(&world.proxy, "timeout", 20.0).await;
+    metric(&world.proxy, "strangler_queued_bytes{for=\"node\"}", 0.0).await;
+    assert_eq!(client.side(1).await, "native");
+}
