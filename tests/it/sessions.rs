@@ -5,8 +5,12 @@
 mod breaker;
 mod client;
 mod flips;
+mod greetings;
 mod handlers;
 mod node_loss;
+mod queues;
+mod recovery;
+mod stopping;
 mod trouble;
 mod waiting;
 mod world;

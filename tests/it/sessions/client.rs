@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -20,7 +21,11 @@ pub(super) const WEBSOCKET: &str = "/socket.io/?EIO=4&transport=websocket";
 pub(super) const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
 
 /// How long an answer may take that nothing holds up.
-pub(super) const AT_ONCE: Duration = Duration::from_secs(1);
+pub(super) const AT_ONCE: Duration = Duration::from_secs(3);
+
+type Socket = WebSocketStream<TlsStream<TcpStream>>;
+pub(super) type Sender = SplitSink<Socket, Message>;
+pub(super) type Receiver = SplitStream<Socket>;
 
 pub(super) struct Client {
     transport: Transport,
@@ -31,7 +36,7 @@ pub(super) struct Client {
 }
 
 enum Transport {
-    WebSocket(Box<WebSocketStream<TlsStream<TcpStream>>>),
+    WebSocket(Box<Socket>),
     Polling(Http, String),
 }
 
@@ -146,6 +151,14 @@ impl Client {
 
     pub(super) async fn packet(&mut self) -> String {
         self.next().await.expect("the connection is there")
+    }
+
+    /// Both directions of a WebSocket, to send and to hear at once.
+    pub(super) fn split(self) -> (Sender, Receiver) {
+        match self.transport {
+            Transport::WebSocket(socket) => (*socket).split(),
+            Transport::Polling(..) => panic!("it is polling"),
+        }
     }
 
     /// The next packet is this one.

@@ -1,10 +1,18 @@
 //! Flips of open connections at the wrong moment, and connections that stay on their table.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::client::{AT_ONCE, Client};
+use super::client::{AT_ONCE, Client, Receiver, Sender};
 use super::world::{ALL_NATIVE, MIXED, World};
+use crate::support::PATIENCE;
 
 const PINNED: &str = "flips = \"connection\"";
 
@@ -82,4 +90,136 @@ async fn a_flip_of_everything_answers_the_first_event() {
     assert_eq!(at_once(&mut client, 2).await, "native");
     world.edit("", "").await;
     assert_eq!(at_once(&mut client, 3).await, "node");
+}
+
+/// Native takes its time to let the client in.
+#[tokio::test]
+async fn an_event_waits_for_a_native_leg_that_is_on_its_way() {
+    for to in ["native", "native only"] {
+        let world = World::new("", "").await;
+        let mut client = Client::open(&world.proxy).await;
+        client.connect("", json!({ "native": "wait" })).await;
+        let mut porter = world.client().await;
+        let rules = MIXED.replace("\"native\"", &format!("\"{to}\""));
+        world.edit("", &rules).await;
+        client.send("42[\"side\",1]").await;
+        client.node_echoes(2).await;
+        porter.send("42[\"trouble\",\"admit\",0]").await;
+        client.hears("42[\"side-back\",\"native\",1]").await;
+    }
+}
+
+/// Sends `side` without a pause for as long as there is anybody who takes it, and then returns its end of the
+/// connection. `most` is how many events may be without an answer.
+async fn flood(mut sender: Sender, answered: Arc<AtomicUsize>, most: usize) {
+    for number in 0.. {
+        let event = Message::text(format!("42[\"side\",{number}]"));
+        if sender.feed(event).await.is_err() {
+            return;
+        }
+        if number % 50 == 49 && sender.flush().await.is_err() {
+            return;
+        }
+        while number > answered.load(Relaxed) + most {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Answered events by number, from a client that never pauses.
+struct Flood {
+    receiver: Receiver,
+    answered: Arc<AtomicUsize>,
+    sides: HashMap<usize, &'static str>,
+    _sender: AbortOnDropHandle<()>,
+}
+
+impl Flood {
+    fn begin(client: Client) -> Self {
+        let (sender, receiver) = client.split();
+        let answered = Arc::<AtomicUsize>::default();
+        let flood = flood(sender, Arc::clone(&answered), 5_000);
+        Self {
+            receiver,
+            answered,
+            sides: HashMap::new(),
+            _sender: AbortOnDropHandle::new(tokio::spawn(flood)),
+        }
+    }
+
+    /// The side of the next answer, or how the connection ended.
+    async fn next(&mut self) -> Result<&'static str, Option<u16>> {
+        let message = timeout(PATIENCE, self.receiver.next()).await.unwrap();
+        let text = match message {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Close(frame))) => return Err(frame.map(|frame| frame.code.into())),
+            _ => return Err(None),
+        };
+        for side in ["node", "native"] {
+            let answer = text.strip_prefix(&format!("42[\"side-back\",\"{side}\","));
+            if let Some(number) = answer.and_then(|rest| rest.strip_suffix(']')) {
+                let number = number.parse().unwrap();
+                assert_eq!(self.sides.insert(number, side), None, "{number} twice");
+                self.answered.fetch_add(1, Relaxed);
+                return Ok(side);
+            }
+        }
+        panic!("{text}")
+    }
+
+    async fn hears(&mut self, count: usize, side: &str) {
+        let mut heard = 0;
+        while heard < count {
+            heard += usize::from(self.next().await.unwrap() == side);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_pauses_follows_a_flip() {
+    let world = World::new("", "").await;
+    let mut flood = Flood::begin(world.client().await);
+    flood.hears(500, "node").await;
+    let only = MIXED.replace("\"native\"", "\"native only\"");
+    for (rules, side) in [(only.as_str(), "native"), ("", "node"), (MIXED, "native")] {
+        let edit = world.edit("", rules);
+        tokio::pin!(edit);
+        loop {
+            tokio::select! {
+                () = &mut edit => break,
+                heard = flood.next() => drop(heard.unwrap()),
+            }
+        }
+        let hears = flood.hears(500, side);
+        timeout(PATIENCE, hears).await.expect("it does not follow");
+    }
+    // Nothing is lost: whatever both sides have in their queues by now, all before has its answer.
+    let last = *flood.sides.keys().max().unwrap();
+    while flood.sides.len() <= last {
+        flood.next().await.unwrap();
+        if (0..last).all(|number| flood.sides.contains_key(&number)) {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_pauses_hears_of_a_drain() {
+    for rules in ["", MIXED, ALL_NATIVE] {
+        let world = World::new("", rules).await;
+        let mut flood = Flood::begin(world.client().await);
+        for _ in 0..500 {
+            flood.next().await.unwrap();
+        }
+        world.proxy.stop.drain();
+        let end = async {
+            loop {
+                if let Err(end) = flood.next().await {
+                    break end;
+                }
+            }
+        };
+        let end = timeout(AT_ONCE, end).await.expect("it does not end");
+        assert_eq!(end, Some(1001), "{rules}");
+    }
 }

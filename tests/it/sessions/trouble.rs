@@ -2,12 +2,14 @@
 //! argument, and so does `native` in the auth of CONNECT. Where nothing does, `trouble` answers as `side`.
 
 use std::future::pending;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::{Data, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use strangler::{App, Decline, NativeApp, Settings, SettingsError};
+use tokio::sync::Semaphore;
 
 use crate::support::sockets::SOCKETS_APP;
 
@@ -18,7 +20,12 @@ pub(super) const TROUBLE: App = App {
 
 fn build(settings: &Settings) -> Result<NativeApp, SettingsError> {
     let app = (SOCKETS_APP.build)(settings)?;
+    // Closed until somebody says `admit`.
+    let gate = Arc::new(Semaphore::new(0));
     let serve = |app: NativeApp, namespace| {
+        let (door, gate) = (Arc::clone(&gate), Arc::clone(&gate));
+        let admit = move |auth| admit(auth, Arc::clone(&door));
+        let trouble = move |socket, io, event| trouble(socket, io, event, gate);
         app.on_connect(namespace, connected.with(admit))
             .on_event(namespace, "trouble", trouble)
     };
@@ -27,12 +34,16 @@ fn build(settings: &Settings) -> Result<NativeApp, SettingsError> {
 
 async fn connected(_: SocketRef) {}
 
-async fn admit(_: SocketRef, TryData(auth): TryData<Value>) -> Result<(), &'static str> {
+async fn admit(TryData(auth): TryData<Value>, gate: Arc<Semaphore>) -> Result<(), &'static str> {
     let auth = auth.unwrap_or_default();
     match auth["native"].as_str() {
         Some("refuse") => Err("not here"),
         Some("panic") => panic!("on purpose"),
         Some("hang") => pending().await,
+        Some("wait") => {
+            gate.acquire().await.expect("it is never closed").forget();
+            Ok(())
+        }
         _ => Ok(()),
     }
 }
@@ -41,8 +52,11 @@ async fn trouble(
     socket: SocketRef,
     io: SocketIo,
     Data((what, number)): Data<(String, Value)>,
+    gate: Arc<Semaphore>,
 ) -> Result<(), Decline> {
     match what.as_str() {
+        // Lets one client in that waits.
+        "admit" => gate.add_permits(1),
         "decline" => return Err(Decline),
         "panic" => panic!("on purpose"),
         "hang" => pending().await,

@@ -1,5 +1,7 @@
 //! tests/legacy/sockets, its native twin, and the proxy before both.
 
+use serde_json::Value;
+
 use super::client::Client;
 use super::trouble::TROUBLE;
 use crate::support::certs::Ca;
@@ -51,6 +53,16 @@ impl World {
         Client::connected(&self.proxy).await
     }
 
+    /// The next event that Node reports under this name.
+    pub(super) async fn report(&mut self, name: &str) -> Value {
+        loop {
+            let event = self.node.process.event().await;
+            if event["event"] == name {
+                return event;
+            }
+        }
+    }
+
     /// Node, without a word to anybody.
     pub(super) async fn kill(self) -> Stopped {
         let (port, url) = (self.node.address.port(), self.node.url());
@@ -93,11 +105,14 @@ async fn edit(proxy: &TestProxy, url: &str, keys: &str, rules: &str) {
     proxy.write(&file(url, keys, rules)).await;
 }
 
-/// Both sides greet, and the clients shall hear one of them.
+/// Both sides greet, and the clients shall hear one of them, unless the keys say otherwise.
+const ONCE: &str =
+    r#"once = [{ name = "auth" }, { name = "/custom,auth" }, { name = "/guarded,auth" }]"#;
+
 fn file(url: &str, keys: &str, rules: &str) -> String {
+    let once = if keys.contains("once =") { "" } else { ONCE };
     let tables = format!(
-        "[socket.all]\nkind = \"socket.io\"\npath = \"/socket.io/\"\nmode = \"bridge\"\n\
-         once = [{{ name = \"auth\" }}, {{ name = \"/custom,auth\" }}, {{ name = \"/guarded,auth\" }}]\n{keys}\n[rule]\n{rules}"
+        "[socket.all]\nkind = \"socket.io\"\npath = \"/socket.io/\"\nmode = \"bridge\"\n{once}\n{keys}\n[rule]\n{rules}"
     );
     routes(url, &tables).replace("app = \"test\"", "app = \"trouble\"")
 }

@@ -1,7 +1,8 @@
 // What the namespaces do. `/` and `/custom` are open to all, `/guarded` asks for a token, `/dynamic-N` is made when
 // somebody connects to it; all of them serve the same events:
 //
-// (on connect)          emits `auth` with the handshake's auth
+// (on connect)          emits `auth` with the handshake's auth; with WELCOME set, emits `welcome` to everybody. A client
+//                       whose auth says {"node":"hold"} has to wait for the command `admit`
 // message …             emits `message-back` with the same arguments
 // message-with-ack … f  acknowledges with the same arguments
 // side …               emits `side-back` with the word `node` before the same arguments
@@ -27,6 +28,9 @@
 const ASK_TIMEOUT_MS = 5000;
 const TOKEN = process.env.TOKEN || 'sesame';
 
+// Clients that wait for `admit`.
+const held = [];
+
 function serveNamespaces(io, report) {
   const guarded = io.of('/guarded').use((socket, next) => {
     if (socket.handshake.auth.token === TOKEN) return next();
@@ -35,6 +39,11 @@ function serveNamespaces(io, report) {
     return next(error);
   });
   for (const namespace of [io.of('/'), io.of('/custom'), guarded, io.of(/^\/dynamic-\d+$/)]) {
+    namespace.use((socket, next) => {
+      if (socket.handshake.auth.node !== 'hold') return next();
+      held.push(next);
+      return report({ event: 'held', namespace: socket.nsp.name });
+    });
     namespace.on('connection', (socket) => serve(socket, report));
   }
 }
@@ -45,6 +54,7 @@ function serve(socket, report) {
   socket.on('disconnect', (reason) => report({ event: 'disconnected', namespace: namespace.name, id, reason }));
 
   socket.emit('auth', handshake.auth);
+  if (process.env.WELCOME) namespace.emit('welcome');
   socket.on('message', (...values) => socket.emit('message-back', ...values));
   socket.on('message-with-ack', (...values) => values.pop()(...values));
   socket.on('side', (...values) => socket.emit('side-back', 'node', ...values));
@@ -92,4 +102,6 @@ function serve(socket, report) {
   });
 }
 
-module.exports = { serveNamespaces };
+const admitAll = () => held.splice(0).forEach((next) => next());
+
+module.exports = { serveNamespaces, admitAll };

@@ -9,11 +9,11 @@
 // RECOVERY                             how long the state of a lost connection is kept, in milliseconds; unset: not at all
 // CORS_ORIGIN, COOKIE                  the origin that may read the answers; the name of a cookie with the session's id
 // REFUSE                               a handshake with this value of `?pass=` is refused
-// TOKEN                                what `/guarded` wants to see (sesame)
+// TOKEN, WELCOME                       what `/guarded` wants to see (sesame); greets everybody, see events.js
 //
 // Paths: /socket.io/ and /engine.io/; a message to the latter comes back. Any other request gets the text `plain`.
 // Lines on stdin: {"do":"emit","namespace":"/","room":"r","event":"e","arguments":[…]}, the room may be missing;
-// {"do":"disconnect","namespace":"/","close":true}.
+// {"do":"disconnect","namespace":"/","close":true}; {"do":"admit"}.
 'use strict';
 
 const fs = require('node:fs');
@@ -24,7 +24,7 @@ const readline = require('node:readline');
 const engine = require('engine.io');
 const { Server } = require('socket.io');
 
-const { serveNamespaces } = require('./events');
+const { serveNamespaces, admitAll } = require('./events');
 
 const { env } = process;
 const report = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
@@ -61,6 +61,7 @@ engine.attach(server, options).on('connection', (socket) => {
 process.on('uncaughtException', (error) => report({ event: 'uncaught', message: error.message }));
 
 function obey(command) {
+  if (command.do === 'admit') return admitAll();
   const namespace = io.of(command.namespace);
   switch (command.do) {
     case 'emit':
