@@ -31,6 +31,8 @@ pub(super) struct Client {
     transport: Transport,
     /// Packets that came together.
     come: VecDeque<String>,
+    /// The last one, for the message of a test that fails.
+    last: String,
     /// How often it was told `auth`.
     pub(super) greeted: usize,
 }
@@ -75,6 +77,7 @@ impl Client {
         Self {
             transport,
             come: VecDeque::new(),
+            last: String::new(),
             greeted: 0,
         }
     }
@@ -118,8 +121,12 @@ impl Client {
 
     /// The next packet; `None` when the connection has ended.
     pub(super) async fn next(&mut self) -> Option<String> {
-        let next = timeout(PATIENCE, self.any());
-        next.await.expect("the client hears nothing")
+        let next = timeout(PATIENCE, self.any()).await;
+        let next = next.unwrap_or_else(|_| panic!("the client hears nothing after {}", self.last));
+        if let Some(packet) = &next {
+            self.last = packet.chars().take(80).collect();
+        }
+        next
     }
 
     async fn any(&mut self) -> Option<String> {
@@ -150,7 +157,8 @@ impl Client {
     }
 
     pub(super) async fn packet(&mut self) -> String {
-        self.next().await.expect("the connection is there")
+        let next = self.next().await;
+        next.unwrap_or_else(|| panic!("the connection ends after {}", self.last))
     }
 
     /// Both directions of a WebSocket, to send and to hear at once.

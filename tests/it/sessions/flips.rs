@@ -149,11 +149,15 @@ impl Flood {
 
     /// The side of the next answer, or how the connection ended.
     async fn next(&mut self) -> Result<&'static str, Option<u16>> {
-        let message = timeout(PATIENCE, self.receiver.next()).await.unwrap();
-        let text = match message {
-            Some(Ok(Message::Text(text))) => text,
-            Some(Ok(Message::Close(frame))) => return Err(frame.map(|frame| frame.code.into())),
-            _ => return Err(None),
+        let text = loop {
+            match timeout(PATIENCE, self.receiver.next()).await.unwrap() {
+                Some(Ok(Message::Text(text))) if text.contains("[\"auth\",") => {}
+                Some(Ok(Message::Text(text))) => break text,
+                Some(Ok(Message::Close(frame))) => {
+                    return Err(frame.map(|frame| frame.code.into()));
+                }
+                _ => return Err(None),
+            }
         };
         for side in ["node", "native"] {
             let answer = text.strip_prefix(&format!("42[\"side-back\",\"{side}\","));

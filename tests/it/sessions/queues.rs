@@ -69,50 +69,49 @@ async fn a_client_that_listens_to_native_gets_everything() {
     assert_eq!(client.side(1).await, "native");
 }
 
-/// How a client leaves.
-#[derive(Debug, Clone, Copy)]
-enum Leaving {
-    Namespace,
-    EngineIo,
-    WebSocket,
-    Broken,
+/// Events for Node wait while a leg is on its way that a broadcast would have to reach. This client says something that
+/// waits, and leaves.
+async fn says_its_last_words(leave: impl AsyncFnOnce(Client)) {
+    let custom = r#"c = { events = { all = ["/custom,side"] }, to = "native" }"#;
+    let world = World::new("", &format!("{MAIN_NATIVE}\n{custom}")).await;
+    let mut listener = Client::open(&world.proxy).await;
+    listener.connect("/custom,", json!({})).await;
+    let mut client = Client::open(&world.proxy).await;
+    client.connect("/custom,", json!({})).await;
+    let _needs_no_node_yet = world.client().await;
+    listener.send("42/custom,[\"message\",0]").await;
+    listener.hears("42/custom,[\"message-back\",0]").await;
+
+    world.node.process.signal(Signal::SIGSTOP);
+    world.edit("", custom).await;
+    client.send("42/custom,[\"tell-all\",\"last\"]").await;
+    // Native's answer says that the proxy has read all before it.
+    assert_eq!(client.side_in("/custom,", 1).await, "native");
+    leave(client).await;
+    world.node.process.signal(Signal::SIGCONT);
+    listener.hears("42/custom,[\"told\",\"last\"]").await;
 }
 
-/// Events for Node wait while a leg is on its way that a broadcast would have to reach.
 #[tokio::test]
-async fn the_last_words_of_a_client_reach_a_node_that_was_busy() {
-    for leaving in [
-        Leaving::Namespace,
-        Leaving::EngineIo,
-        Leaving::WebSocket,
-        Leaving::Broken,
-    ] {
-        let custom = r#"c = { events = { all = ["/custom,side"] }, to = "native" }"#;
-        let world = World::new("", &format!("{MAIN_NATIVE}\n{custom}")).await;
-        let mut listener = Client::open(&world.proxy).await;
-        listener.connect("/custom,", json!({})).await;
-        let mut client = Client::open(&world.proxy).await;
-        client.connect("/custom,", json!({})).await;
-        let _needs_no_node_yet = world.client().await;
-        listener.send("42/custom,[\"message\",0]").await;
-        listener.hears("42/custom,[\"message-back\",0]").await;
+async fn the_last_words_of_a_client_that_leaves_its_namespace_arrive() {
+    says_its_last_words(async |mut client: Client| client.send("41/custom,").await).await;
+}
 
-        world.node.process.signal(Signal::SIGSTOP);
-        world.edit("", custom).await;
-        client.send("42/custom,[\"tell-all\",\"last\"]").await;
-        // Native's answer says that the proxy has read all before it.
-        assert_eq!(client.side_in("/custom,", 1).await, "native");
-        match leaving {
-            Leaving::Namespace => client.send("41/custom,").await,
-            Leaving::EngineIo => client.send("1").await,
-            Leaving::WebSocket => {
-                let (mut sender, _receiver) = client.split();
-                sender.close().await.unwrap();
-            }
-            Leaving::Broken => drop(client),
-        }
-        world.node.process.signal(Signal::SIGCONT);
-        let told = listener.packet().await;
-        assert_eq!(told, "42/custom,[\"told\",\"last\"]", "{leaving:?}");
-    }
+#[tokio::test]
+async fn the_last_words_of_a_client_that_closes_arrive() {
+    says_its_last_words(async |mut client: Client| client.send("1").await).await;
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_client_that_closes_its_websocket_arrive() {
+    says_its_last_words(async |client: Client| {
+        let (mut sender, _receiver) = client.split();
+        sender.close().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_client_that_breaks_off_arrive() {
+    says_its_last_words(async |client: Client| drop(client)).await;
 }

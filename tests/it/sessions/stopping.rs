@@ -1,15 +1,21 @@
 //! The proxy is told to stop while Node does not answer.
 
+use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::client::{Client, WEBSOCKET};
-use super::world::{MIXED, RESUME, World};
-use crate::support::TestProxy;
-use crate::support::websocket::upgrade;
+use super::world::{MIXED, RESUME, World, proxy};
+use crate::support::client::connect;
+use crate::support::node::read_head;
+use crate::support::websocket::handshake;
+use crate::support::{PATIENCE, TestNode, TestProxy};
 
 /// The tests' own, and a little for a busy machine.
 const DRAIN: Duration = Duration::from_secs(7);
@@ -43,25 +49,26 @@ async fn a_drain_does_not_wait_for_a_node_that_is_stopped() {
     }
 }
 
-/// One that asks for a leg, whose handshake Node does not answer.
+/// A client at the door, and Node has its handshake.
 #[tokio::test]
 async fn a_drain_does_not_wait_for_a_leg_that_is_on_its_way() {
-    let world = World::new(RESUME, MIXED).await;
-    world.node.process.signal(Signal::SIGSTOP);
-    let opening = upgrade(&world.proxy, WEBSOCKET, "");
-    tokio::pin!(opening);
-    let node = "strangler_node_connections";
-    let begun = crate::support::eventually("node is asked", || async {
-        world
-            .proxy
-            .admin("/metrics")
-            .await
-            .lines()
-            .any(|line| line.starts_with(node) && !line.ends_with(" 0"))
-    });
-    tokio::select! {
-        _ = &mut opening => panic!("a node that is stopped answers"),
-        () = begun => {}
+    for keys in ["", RESUME] {
+        let asked = Arc::new(Notify::new());
+        let notify = Arc::clone(&asked);
+        let node = TestNode::raw(move |mut stream| {
+            let notify = Arc::clone(&notify);
+            async move {
+                read_head(&mut stream).await;
+                notify.notify_one();
+                pending::<()>().await;
+            }
+        })
+        .await;
+        let proxy = proxy(&node.url(), keys, MIXED).await;
+        let mut stream = connect(proxy.address, &proxy.tls).await.unwrap();
+        stream.write_all(&handshake(WEBSOCKET, "")).await.unwrap();
+        stream.flush().await.unwrap();
+        timeout(PATIENCE, asked.notified()).await.unwrap();
+        stops(&proxy).await;
     }
-    stops(&world.proxy).await;
 }

@@ -35,13 +35,7 @@ impl World {
     /// With these in the environment of Node, too.
     pub(super) async fn with(settings: &[(&str, &str)], keys: &str, rules: &str) -> Self {
         let node = Sockets::start(settings).await;
-        let folder = tempfile::tempdir().unwrap();
-        let ca = Ca::new();
-        let path = |name| folder.path().join(name);
-        ca.leaf()
-            .write(&path("server.pem"), &path("server-key.pem"));
-        std::fs::write(path("routes.toml"), file(&node.url(), keys, rules)).unwrap();
-        let proxy = TestProxy::start_with(folder, ca, &[TROUBLE]).await;
+        let proxy = proxy(&node.url(), keys, rules).await;
         Self { node, proxy }
     }
 
@@ -99,6 +93,17 @@ impl Stopped {
     pub(super) async fn edit(&self, keys: &str, rules: &str) {
         edit(&self.proxy, &self.url, keys, rules).await;
     }
+}
+
+/// A proxy before whatever is there.
+pub(super) async fn proxy(url: &str, keys: &str, rules: &str) -> TestProxy {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Ca::new();
+    let path = |name| folder.path().join(name);
+    ca.leaf()
+        .write(&path("server.pem"), &path("server-key.pem"));
+    std::fs::write(path("routes.toml"), file(url, keys, rules)).unwrap();
+    TestProxy::start_with(folder, ca, &[TROUBLE]).await
 }
 
 async fn edit(proxy: &TestProxy, url: &str, keys: &str, rules: &str) {
