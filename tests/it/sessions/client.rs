@@ -135,6 +135,9 @@ impl Client {
                 match &mut self.transport {
                     Transport::WebSocket(socket) => match socket.next().await? {
                         Ok(Message::Text(text)) => self.come.push_back(text.to_string()),
+                        Ok(Message::Binary(data)) => {
+                            self.come.push_back(format!("{} bytes", data.len()));
+                        }
                         Ok(Message::Close(_)) | Err(_) => return None,
                         Ok(other) => panic!("{other:?}"),
                     },

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::task::AbortOnDropHandle;
@@ -109,41 +109,41 @@ async fn an_event_waits_for_a_native_leg_that_is_on_its_way() {
     }
 }
 
-/// Sends `side` without a pause for as long as there is anybody who takes it, and then returns its end of the
-/// connection. `most` is how many events may be without an answer.
-async fn flood(mut sender: Sender, answered: Arc<AtomicUsize>, most: usize) {
+/// A client that sends `side` without a pause, and how each of its events was answered.
+struct Flood {
+    receiver: Receiver,
+    /// Events that may be sent. So many are without an answer that the proxy never finds nothing.
+    permits: Arc<Semaphore>,
+    sides: HashMap<usize, &'static str>,
+    _sending: AbortOnDropHandle<()>,
+}
+
+const AHEAD: usize = 500;
+
+async fn flood(mut sender: Sender, permits: Arc<Semaphore>) {
     for number in 0.. {
+        // All that may be sent is sent at once.
+        if permits.available_permits() == 0 && sender.flush().await.is_err() {
+            return;
+        }
+        permits.acquire().await.unwrap().forget();
         let event = Message::text(format!("42[\"side\",{number}]"));
         if sender.feed(event).await.is_err() {
             return;
         }
-        if number % 50 == 49 && sender.flush().await.is_err() {
-            return;
-        }
-        while number > answered.load(Relaxed) + most {
-            tokio::task::yield_now().await;
-        }
     }
-}
-
-/// Answered events by number, from a client that never pauses.
-struct Flood {
-    receiver: Receiver,
-    answered: Arc<AtomicUsize>,
-    sides: HashMap<usize, &'static str>,
-    _sender: AbortOnDropHandle<()>,
 }
 
 impl Flood {
     fn begin(client: Client) -> Self {
         let (sender, receiver) = client.split();
-        let answered = Arc::<AtomicUsize>::default();
-        let flood = flood(sender, Arc::clone(&answered), 5_000);
+        let permits = Arc::new(Semaphore::new(AHEAD));
+        let flood = flood(sender, Arc::clone(&permits));
         Self {
             receiver,
-            answered,
+            permits,
             sides: HashMap::new(),
-            _sender: AbortOnDropHandle::new(tokio::spawn(flood)),
+            _sending: AbortOnDropHandle::new(tokio::spawn(flood)),
         }
     }
 
@@ -164,7 +164,7 @@ impl Flood {
             if let Some(number) = answer.and_then(|rest| rest.strip_suffix(']')) {
                 let number = number.parse().unwrap();
                 assert_eq!(self.sides.insert(number, side), None, "{number} twice");
-                self.answered.fetch_add(1, Relaxed);
+                self.permits.add_permits(1);
                 return Ok(side);
             }
         }
@@ -195,7 +195,8 @@ async fn a_client_that_never_pauses_follows_a_flip() {
             }
         }
         let hears = flood.hears(500, side);
-        timeout(PATIENCE, hears).await.expect("it does not follow");
+        let followed = timeout(PATIENCE, hears).await;
+        followed.unwrap_or_else(|_| panic!("it does not follow: {rules}"));
     }
     // Nothing is lost: whatever both sides have in their queues by now, all before has its answer.
     let last = *flood.sides.keys().max().unwrap();
@@ -223,7 +224,8 @@ async fn a_client_that_never_pauses_hears_of_a_drain() {
                 }
             }
         };
-        let end = timeout(AT_ONCE, end).await.expect("it does not end");
+        let end = timeout(AT_ONCE, end).await;
+        let end = end.unwrap_or_else(|_| panic!("it does not end: {rules}"));
         assert_eq!(end, Some(1001), "{rules}");
     }
 }

@@ -4,7 +4,8 @@
 use std::future::pending;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 use socketioxide::SocketIo;
 use socketioxide::extract::{Data, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
@@ -62,11 +63,11 @@ async fn trouble(
         "hang" => pending().await,
         // Ends each native leg without a word, and leaves nothing that a new one could connect to.
         "close" => io.close().await,
-        // As fast as it can, `number` texts of 16 KiB.
+        // As fast as it can, `number` events of 16 KiB.
         "flood" => {
-            let text = "x".repeat(16 << 10);
+            let long = Attachment([7; 16 << 10]);
             for number in 0..number.as_u64().unwrap_or_default() {
-                socket.emit("flooded", &json!([number, text])).ok();
+                socket.emit("flooded", &(number, &long)).ok();
             }
         }
         _ => {
@@ -74,4 +75,12 @@ async fn trouble(
         }
     }
     Ok(())
+}
+
+struct Attachment([u8; 16 << 10]);
+
+impl Serialize for Attachment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
 }
