@@ -196,7 +196,9 @@ async fn a_client_that_never_pauses_follows_a_flip() {
         }
         let hears = flood.hears(500, side);
         let followed = timeout(PATIENCE, hears).await;
-        followed.unwrap_or_else(|_| panic!("it does not follow: {rules}"));
+        let lost = "strangler_unanswered_total{reason=\"no-leg\",rule=\"n\"}";
+        let lost = world.proxy.metric(lost).await;
+        assert!(followed.is_ok(), "it does not follow: {rules}, {lost} lost");
     }
     // Nothing is lost: whatever both sides have in their queues by now, all before has its answer.
     let last = *flood.sides.keys().max().unwrap();
