@@ -101,6 +101,7 @@ async fn an_event_waits_for_a_native_leg_that_is_on_its_way() {
         client.connect("", json!({ "native": "wait" })).await;
         let mut porter = world.client().await;
         let rules = MIXED.replace("\"native\"", &format!("\"{to}\""));
+        let rules = format!("{rules}\n[defaults]\ntimeout = \"1m\"");
         world.edit("", &rules).await;
         client.send("42[\"side\",1]").await;
         client.node_echoes(2).await;

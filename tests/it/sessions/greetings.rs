@@ -118,8 +118,10 @@ async fn news_arrive_after_replays_without_a_greeting() {
 async fn news_arrive_where_each_client_was_greeted_alone() {
     let world = World::new(RESUME, MIXED).await;
     let mut clients = Vec::new();
-    for _ in 0..3 {
-        clients.push(world.client().await);
+    for number in 0..3 {
+        let mut client = world.client().await;
+        client.node_echoes(number).await;
+        clients.push(client);
     }
     let stopped = world.kill().await;
     legs(&stopped.proxy, "node", 0.0).await;
