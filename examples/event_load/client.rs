@@ -20,6 +20,7 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 pub(crate) struct Client {
     socket: WebSocketStream<TlsStream<TcpStream>>,
+    pings: u64,
 }
 
 impl Client {
@@ -32,7 +33,7 @@ impl Client {
             .write_buffer_size(0);
         let request = target.into_client_request()?;
         let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
-        let mut client = Self { socket };
+        let mut client = Self { socket, pings: 0 };
         let open = client.next().await?;
         if !open.starts_with("0{") {
             return Err(format!("{open} is no open packet").into());
@@ -58,16 +59,28 @@ impl Client {
     /// The next packet but pings, which are answered.
     pub(crate) async fn next(&mut self) -> Result<Utf8Bytes, Failure> {
         loop {
-            match self.socket.next().await {
-                Some(Ok(Message::Text(text))) if text.as_str() == "2" => {
-                    self.socket.send(Message::text("3")).await?;
-                }
-                Some(Ok(Message::Text(text))) => return Ok(text),
-                Some(Ok(other)) => return Err(format!("{other:?} is no text").into()),
-                Some(Err(error)) => return Err(error.into()),
-                None => return Err("the server has closed".into()),
+            let packet = self.hear().await?;
+            if packet.as_str() != "2" {
+                return Ok(packet);
             }
+            self.pings += 1;
+            self.send("3".to_owned()).await?;
         }
+    }
+
+    /// The next packet, whatever it is.
+    pub(crate) async fn hear(&mut self) -> Result<Utf8Bytes, Failure> {
+        match self.socket.next().await {
+            Some(Ok(Message::Text(text))) => Ok(text),
+            Some(Ok(other)) => Err(format!("{other:?} is no text").into()),
+            Some(Err(error)) => Err(error.into()),
+            None => Err("the server has closed".into()),
+        }
+    }
+
+    /// How many pings it has answered.
+    pub(crate) fn pings(&self) -> u64 {
+        self.pings
     }
 }
 

@@ -1,7 +1,8 @@
 //! Clients of Socket.IO that cost little: Engine.IO over a WebSocket by hand, TLS without verification, one thread. Each
-//! command prints one line of JSON. `scripts/bench events` and `scripts/torture event-flips` start it.
+//! command prints one line of JSON. `scripts/bench events` and scenarios of `scripts/torture` start it.
 
 mod client;
+mod crowd;
 mod flips;
 
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Command {
     Idle { clients: usize },
     /// The same over TLS alone: nothing is ever said.
     Silent { clients: usize },
+    /// Connects so many, many at once, and keeps them for so many seconds; then both sides answer each of them.
+    Crowd { clients: usize, seconds: u64 },
     /// So many clients send so many messages a second each, for so many seconds, and get all of them back.
     Flips {
         clients: usize,
@@ -47,6 +50,9 @@ async fn main() -> ExitCode {
         Command::FanOut { clients, messages } => fan_out(port, clients, messages).await,
         Command::Idle { clients } => idle(port, clients).await,
         Command::Silent { clients } => silent(port, clients).await,
+        Command::Crowd { clients, seconds } => {
+            crowd::run(port, clients, Duration::from_secs(seconds)).await
+        }
         Command::Flips {
             clients,
             rate,

@@ -19,8 +19,7 @@ def rules(side):
 
 async def run(stage):
     report = stage.report
-    if not (SOCKETS / "node_modules").exists():
-        raise RuntimeError(f"{SOCKETS} has no packages: scripts/test prepare")
+    check_packages()
     node = await stage.node(script=SOCKETS / "server.js")
     proxy = await stage.proxy(node.port, rules("node"), binary=stage.example("sockets"), native='app = "sockets"')
     seconds = 6 if stage.quick else 60
@@ -55,6 +54,11 @@ def judge(report, result):
     report.zero(f"acknowledged twice or to nobody, beside {result['acknowledged']}", result["odd_acks"])
     sides = sorted(result["by_side"])
     report.check("sides that answered", ", ".join(sides), sides == ["native", "node"], "both")
+
+
+def check_packages():
+    if not (SOCKETS / "node_modules").exists():
+        raise RuntimeError(f"{SOCKETS} has no packages: scripts/test prepare")
 
 
 async def line(process):
