@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -146,6 +147,8 @@ class Node:
         if not line:
             raise RuntimeError(f"{self.script.name} did not start: {(self.stage.folder / 'node.log').read_text()[-500:]}")
         self.port = json.loads(line)["port"]
+        # What else it says nobody reads, and a Node whose pipe is full waits.
+        threading.Thread(target=drain, args=(self.process.stdout,), daemon=True).start()
         return time.monotonic()
 
     async def restart(self):
@@ -168,6 +171,12 @@ class Node:
 
     def journal(self):
         return self.journal_path.read_text().split() if self.journal_path.exists() else []
+
+
+def drain(pipe):
+    with contextlib.suppress(ValueError, OSError):
+        while pipe.read(65536):
+            pass
 
 
 class Proxy:
