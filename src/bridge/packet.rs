@@ -14,6 +14,9 @@ const MOST_ATTACHMENTS: usize = 10;
 /// Added to the ids under which native asks for acknowledgements, so that they never meet Node's.
 const NATIVE_ACKS: u64 = 1 << 30;
 
+/// From here on JavaScript's numbers skip some, so that Node answers under another id than it was asked with.
+const EXACT_IDS: u64 = 1 << 53;
+
 /// Names that no event may have (socket.io-parser, `RESERVED_EVENTS`).
 const RESERVED: [&str; 6] = [
     "connect",
@@ -110,9 +113,9 @@ impl Packet {
         number(&self.text[self.id.clone()])
     }
 
-    /// Whether the id is one to JavaScript only, which takes blanks for digits.
+    /// Whether the id is one to JavaScript only, which takes blanks for digits, and rounds what is beyond its integers.
     pub(crate) fn is_odd(&self) -> bool {
-        !self.id.is_empty() && self.id().is_none()
+        !self.id.is_empty() && self.id().is_none_or(|id| id > EXACT_IDS)
     }
 
     /// Everything behind the head: JSON, or nothing.
@@ -349,6 +352,21 @@ mod tests {
             "2[\"\\ud800\"]",
         ] {
             assert!(parse(text).is_valid(), "{text}");
+        }
+    }
+
+    #[test]
+    fn ids_that_only_javascript_has_are_odd() {
+        for odd in ["2 ", "2 1", "29007199254740993", "21180591620717411303424"] {
+            let text = format!("{odd}[\"x\"]");
+            assert!(Packet::parse(text.into()).expect(odd).is_odd(), "{odd}");
+        }
+        for plain in ["2", "20", "2007", "29007199254740992"] {
+            let text = format!("{plain}[\"x\"]");
+            assert!(
+                !Packet::parse(text.into()).expect(plain).is_odd(),
+                "{plain}"
+            );
         }
     }
 
