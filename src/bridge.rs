@@ -481,3 +481,6 @@ impl Drop for Registration {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -283,6 +283,9 @@ impl Bridge {
             self.count_refused("node-away");
             return Err(End::Drop);
         }
+        if !self.has_leg() && self.connect_by.is_some_and(|by| by <= now) {
+            return self.refuse("no-namespace");
+        }
         if let NodeSide::Waiting(until) = &self.node
             && *until <= now
         {
