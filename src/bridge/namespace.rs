@@ -9,8 +9,9 @@ use crate::bridge::held::Order;
 use crate::bridge::replays::Greetings;
 use crate::bridge::unit::Unit;
 
-/// What a waiting packet costs beside its bytes.
-const OVERHEAD: usize = 128;
+/// What a waiting packet takes beside itself and its bytes: its text was allocated for it alone, and is counted by
+/// references.
+const AROUND: usize = 64;
 
 /// How far a side has joined a namespace.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub(crate) struct Namespace {
     pub(crate) recovery: Option<Box<Recovery>>,
 }
 
-/// Packets that wait for a side, in order.
+/// Packets that wait for a side, in order, and the memory that they take: a client can send very many very small ones.
 #[derive(Debug)]
 pub(crate) struct Backlog<T> {
     packets: VecDeque<(usize, T)>,
@@ -67,7 +68,7 @@ impl<T> Default for Backlog<T> {
 
 impl<T> Backlog<T> {
     pub(crate) fn push(&mut self, packet: T, size: usize) {
-        let size = size + OVERHEAD;
+        let size = size + size_of::<T>() + AROUND;
         self.bytes += size;
         self.packets.push_back((size, packet));
     }

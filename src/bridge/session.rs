@@ -15,6 +15,7 @@ use std::time::Duration;
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 use tokio::sync::watch;
+use tokio::task::consume_budget;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
@@ -232,6 +233,8 @@ impl Bridge {
             }
             let step = self.step().await;
             taken = self.take(step).await;
+            // One read may bring thousands of small events, and the other clients of this thread have theirs to say.
+            consume_budget().await;
         };
         if end == End::Client {
             // It has said these before it left.

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
+use tokio::task::consume_budget;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
@@ -166,6 +167,8 @@ impl Tagged {
             }
             let step = self.step().await;
             taken = self.take(step);
+            // One read may bring thousands of small messages, and the other clients of this thread have theirs to say.
+            consume_budget().await;
         };
         debug!(socket = %self.socket, ?end, "a bridge ends");
         self.finish(end).await;

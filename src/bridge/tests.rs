@@ -1,4 +1,4 @@
-//! Clients of a bridge whose only side is native: what no Node sees to, with the clock paused.
+//! Clients of a bridge without a Node: what nobody else sees to, with the clock paused.
 
 use std::time::Duration;
 
@@ -29,10 +29,18 @@ kind = "socket.io"
 path = "/socket.io/"
 mode = "bridge"
 
+node_loss = "resume"
+queue = "64KiB"
+
 [rule.all]
-events = { all = ["*"] }
 to = "native"
 "#;
+
+/// Native serves all of the namespace.
+const ALL: &str = r#"events = { all = ["*"] }"#;
+
+/// Node is needed for the rest of it.
+const ONE: &str = r#"events = { all = ["silent"] }"#;
 
 /// What Node's `connectTimeout` is by default.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(45);
@@ -45,10 +53,10 @@ struct Place {
 }
 
 impl Place {
-    fn new() -> Self {
+    fn new(events: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let routes = folder.path().join("routes.toml");
-        std::fs::write(&routes, ROUTES).expect("routes.toml");
+        std::fs::write(&routes, format!("{ROUTES}{events}")).expect("routes.toml");
         let app = NativeApp::new().on_event(
             "/",
             "silent",
@@ -87,8 +95,8 @@ impl Place {
             transport: Transport::WebSocket,
         };
         let entry = self.bridges.open(arrival).await.expect("a session");
-        let (near, far) = duplex(4096);
-        let visit = entry.mailbox.send(Visit::WebSocket(Box::new(far))).await;
+        let (near, far) = duplex(64 * 1024);
+        let visit = entry.visit(Visit::WebSocket(Box::new(far))).await;
         visit.expect("the session runs");
         let mut client = WebSocket::new(near, Role::Client, 4096);
         let open = hear(&mut client).await;
@@ -116,7 +124,7 @@ async fn hear(client: &mut WebSocket<DuplexStream>) -> Bytes {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_asks_for_no_namespace_is_ended() {
-    let place = Place::new();
+    let place = Place::new(ALL);
     let began = Instant::now();
     let mut client = place.client().await;
     assert_eq!(hear(&mut client).await, "");
@@ -129,11 +137,67 @@ async fn a_client_that_asks_for_no_namespace_is_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_in_a_namespace_stays() {
-    let place = Place::new();
+    let place = Place::new(ALL);
     let mut client = place.client().await;
     say(&mut client, "40").await;
     let joined = hear(&mut client).await;
     assert!(joined.starts_with(b"40{"), "{joined:?}");
     let stays = tokio::time::timeout(2 * CONNECT_TIMEOUT, hear(&mut client)).await;
     assert!(stays.is_err(), "{stays:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_events_that_wait_count_with_what_they_take() {
+    let place = Place::new(ONE);
+    let mut client = place.client().await;
+    say(&mut client, "40").await;
+    let joined = hear(&mut client).await;
+    assert!(joined.starts_with(b"40{"), "{joined:?}");
+    // An eighth of the queue by their own bytes, for a Node that does not come.
+    for _ in 0..1000 {
+        client.queue(&Message::Text("42[\"any\"]".into()));
+    }
+    // It is ended as a broken network ends it, maybe before it has said all.
+    let _ = client.flush().await;
+    let ended = tokio::time::timeout(Duration::from_secs(5), client.next()).await;
+    assert!(matches!(ended, Ok(None | Some(Err(_)))), "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn placeholders_of_no_attachment_end_a_client() {
+    let place = Place::new(ALL);
+    for number in ["-1", "1", "\"length\"", "null"] {
+        let mut client = place.client().await;
+        say(&mut client, "40").await;
+        hear(&mut client).await;
+        let packet = format!(r#"451-["any",{{"_placeholder":true,"num":{number}}}]"#);
+        client.queue(&Message::Text(packet.into()));
+        client.queue(&Message::Binary("bytes".into()));
+        client.flush().await.expect("the session reads");
+        assert_eq!(hear(&mut client).await, "", "{number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_pauses_lets_others_have_their_turn() {
+    const EVENTS: u32 = 1000;
+    let place = Place::new(ALL);
+    let mut client = place.client().await;
+    say(&mut client, "40").await;
+    hear(&mut client).await;
+    for _ in 0..EVENTS {
+        client.queue(&Message::Text("42[\"any\"]".into()));
+    }
+    // The last one is broken, so that the end is seen.
+    say(&mut client, "4!").await;
+    let mut turns = 0;
+    loop {
+        tokio::select! {
+            biased;
+            packet = hear(&mut client) => break assert_eq!(packet, ""),
+            () = tokio::task::yield_now() => turns += 1,
+        }
+    }
+    // Tokio gives a task a budget of 128.
+    assert!(turns >= EVENTS / 128, "{turns}");
 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use crate::bridge::engineio::Message;
 use crate::bridge::packet::{Malformed, Packet};
+use crate::native::events::attachments::are_plain;
 
 /// A packet that is complete.
 #[derive(Debug, Clone)]
@@ -17,6 +18,11 @@ impl Unit {
     /// Bytes of all its messages.
     pub(crate) fn size(&self) -> usize {
         self.packet.text.len() + self.attachments.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// Whether its attachments stand where every library puts them.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.attachments.is_empty() || are_plain(self.packet.payload(), self.attachments.len())
     }
 
     /// The messages that it came in, with another text for its head.

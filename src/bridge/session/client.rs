@@ -40,7 +40,7 @@ impl Bridge {
             Err(Malformed) => return self.refuse("malformed"),
         };
         // What is broken Node judges, if it is there.
-        if !self.has_leg() && !unit.packet.is_valid() {
+        if !self.has_leg() && (!unit.packet.is_valid() || !unit.is_plain()) {
             return self.refuse("malformed");
         }
         match unit.packet.kind {
@@ -147,7 +147,8 @@ impl Bridge {
             timeout,
             handled,
         } = routed;
-        if side == Side::Node || !unit.packet.is_valid() || unit.packet.is_odd() {
+        let is_odd = !unit.packet.is_valid() || unit.packet.is_odd() || !unit.is_plain();
+        if side == Side::Node || is_odd {
             return self.tell_node(index, unit, &rule);
         }
         if !handled {
@@ -320,11 +321,16 @@ impl Bridge {
     }
 
     pub(super) fn acknowledge(&mut self, unit: Unit) -> Result<(), End> {
-        if self.position(unit.packet.namespace()).is_none() {
+        let Some(index) = self.position(unit.packet.namespace()) else {
             return self.refuse("malformed");
-        }
+        };
         if let Some(text) = unit.packet.for_native() {
-            if let Some(leg) = &mut self.native {
+            if !unit.is_plain() {
+                return self.refuse("malformed");
+            }
+            // Native has asked nothing where it is not, and socketioxide would end the leg.
+            let joined = self.namespaces[index].native == Part::Joined;
+            if let Some(leg) = self.native.as_mut().filter(|_| joined) {
                 unit.messages_with(text)
                     .for_each(|message| leg.send(&message));
             }

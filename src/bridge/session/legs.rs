@@ -229,11 +229,26 @@ impl Bridge {
             }
             self.away_since = None;
             self.waiting = None;
+            self.take_from_node().await?;
         }
         if !self.has_leg() && (!needs_node || self.namespaces.is_empty()) {
             self.node_barrier.settle();
         }
         self.legs_answered();
+        Ok(())
+    }
+
+    /// What waited for a Node that nothing needs any more goes where the table says now.
+    async fn take_from_node(&mut self) -> Result<(), End> {
+        let mut units = Vec::new();
+        for index in 0..self.namespaces.len() {
+            if self.is_without_node(index) {
+                units.extend(self.namespaces[index].for_node.take());
+            }
+        }
+        for unit in units {
+            Box::pin(self.event(unit)).await?;
+        }
         Ok(())
     }
 

@@ -70,6 +70,35 @@ fn attachment(placeholder: &Value, attachments: &[Bytes]) -> Result<Value, Malfo
     Ok(Value::Buffer(attachments[*number as usize].clone()))
 }
 
+/// Whether each placeholder names another one of so many attachments. Of any other packet socketioxide makes something else
+/// than Node, which closes the connection for most.
+pub(crate) fn are_plain(arguments: &str, attachments: usize) -> bool {
+    let Ok(arguments) = parse(arguments) else {
+        return false;
+    };
+    let mut placed = vec![false; attachments];
+    let mut open = vec![&arguments];
+    while let Some(value) = open.pop() {
+        if matches!(value.get("_placeholder"), Some(Value::Bool(true))) {
+            let Some(Value::Number(number)) = value.get("num") else {
+                return false;
+            };
+            let place = (0..attachments).find(|place| *place as f64 == *number);
+            match place {
+                Some(place) if !placed[place] => placed[place] = true,
+                _ => return false,
+            }
+            continue;
+        }
+        match value {
+            Value::Array(items) => open.extend(items.iter()),
+            Value::Object(object) => open.extend(object.iter().map(|(_, value)| value)),
+            _ => {}
+        }
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +181,27 @@ mod tests {
             }
         }
         assert!(values("[\"m\",{\"_placeholder\":true}]", &[&[]]).is_err());
+    }
+
+    #[test]
+    fn plain_placeholders_are_those_that_every_library_makes() {
+        for (numbers, plain) in [
+            (["0", "1"], true),
+            (["1", "0"], true),
+            (["0", "0"], false),
+            (["0", "0.5"], false),
+            (["0", "2"], false),
+            (["0", "-1"], false),
+            (["0", "\"length\""], false),
+            (["0", "1e30"], false),
+        ] {
+            let [one, two] = numbers.map(placeholder);
+            let arguments = format!("[\"m\",{{\"a\":[{one}]}},{two}]");
+            assert_eq!(are_plain(&arguments, 2), plain, "{arguments}");
+        }
+        assert!(are_plain("[\"m\",1]", 2));
+        assert!(!are_plain("[\"m\",{\"_placeholder\":true}]", 1));
+        assert!(!are_plain("[\"m\"", 1));
     }
 
     #[test]

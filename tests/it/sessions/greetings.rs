@@ -113,32 +113,6 @@ async fn news_arrive_after_replays_without_a_greeting() {
     other.hears(NEWS).await;
 }
 
-/// Node greets each client alone, and each leg hears its own greeting only.
-#[tokio::test]
-async fn news_arrive_where_each_client_was_greeted_alone() {
-    let world = World::new(RESUME, MIXED).await;
-    let mut clients = Vec::new();
-    for number in 0..3 {
-        let mut client = world.client().await;
-        client.node_echoes(number).await;
-        clients.push(client);
-    }
-    let stopped = world.kill().await;
-    legs(&stopped.proxy, "node", 0.0).await;
-    let mut world = stopped.start().await;
-    connected(&mut world, 3).await;
-    for (number, client) in clients.iter_mut().enumerate() {
-        client.node_echoes(number).await;
-        assert_eq!(client.greeted, 1);
-    }
-    let news = json!({ "do": "emit", "namespace": "/", "event": "auth", "arguments": ["news"] });
-    world.node.process.tell(news).await;
-    for (number, client) in clients.iter_mut().enumerate() {
-        client.node_echoes(number).await;
-        assert_eq!(client.greeted, 2, "client {number} did not hear the news");
-    }
-}
-
 /// Both sides were asked, native answers first, and the client has its id.
 #[tokio::test]
 async fn connect_is_answered_once_if_native_is_first() {

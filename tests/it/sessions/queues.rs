@@ -115,19 +115,6 @@ async fn what_waits_for_the_legs_of_others_arrives() {
 }
 
 #[tokio::test]
-async fn the_last_words_of_a_client_that_leaves_its_namespace_arrive() {
-    says_its_last_words(async |mut client| {
-        client.send("41/custom,").await;
-        client.send("40/nowhere").await;
-        client
-            .hears("44/nowhere,{\"message\":\"Invalid namespace\"}")
-            .await;
-        Some(client)
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn the_last_words_of_a_client_that_closes_arrive() {
     says_its_last_words(async |mut client| {
         client.send("1").await;
