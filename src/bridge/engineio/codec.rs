@@ -13,6 +13,9 @@ use serde::Serialize;
 
 use super::{Limits, Message};
 
+/// What data takes beside itself: it was allocated for it alone, and is counted by references.
+const AROUND: usize = 64;
+
 /// Stands between the packets of a payload.
 const SEPARATOR: u8 = 0x1e;
 
@@ -83,9 +86,10 @@ impl Packet {
         }
     }
 
-    /// Bytes of its data.
+    /// Bytes that it takes while it waits. Many very small ones take more than their data.
     pub(super) fn size(&self) -> usize {
-        self.text().map_or_else(Bytes::len, |(_, data)| data.len())
+        let data = self.text().map_or_else(Bytes::len, |(_, data)| data.len());
+        data + size_of::<Self>() + AROUND
     }
 }
 
