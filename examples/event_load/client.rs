@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
 
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -18,8 +19,16 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 /// What a person reads.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// The rules of `scripts/torture` go by the first argument, which is `to ` and one of these.
+pub(crate) const SIDES: [&str; 2] = ["node", "native"];
+
+type Socket = WebSocketStream<TlsStream<TcpStream>>;
+/// What a client says, where it is apart from what it hears.
+pub(crate) type Sink = SplitSink<Socket, Message>;
+pub(crate) type Stream = SplitStream<Socket>;
+
 pub(crate) struct Client {
-    socket: WebSocketStream<TlsStream<TcpStream>>,
+    socket: Socket,
     pings: u64,
 }
 
@@ -76,6 +85,11 @@ impl Client {
             Some(Err(error)) => Err(error.into()),
             None => Err("the server has closed".into()),
         }
+    }
+
+    /// For one that reads and writes at the same time. Nobody answers pings then.
+    pub(crate) fn split(self) -> (Sink, Stream) {
+        self.socket.split()
     }
 
     /// How many pings it has answered.

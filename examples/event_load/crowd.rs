@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
 use crate::Report;
-use crate::client::{Client, Failure};
+use crate::client::{Client, Failure, SIDES};
 
 /// Handshakes under way at a time.
 const AT_ONCE: usize = 32;
@@ -24,9 +24,6 @@ struct Present {
     pings: u64,
     took: [Duration; SIDES.len()],
 }
-
-/// The rules of `scripts/torture crowd` go by the first argument.
-const SIDES: [&str; 2] = ["node", "native"];
 
 pub(crate) async fn run(port: u16, clients: usize, length: Duration) -> Report {
     let began = Instant::now();

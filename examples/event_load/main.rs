@@ -4,6 +4,9 @@
 mod client;
 mod crowd;
 mod flips;
+mod flood;
+mod losses;
+mod witness;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -40,6 +43,20 @@ enum Command {
         rate: u32,
         seconds: u64,
     },
+    /// So many clients send to both sides so many messages a second each, or as many as they can, for so many seconds.
+    Flood {
+        clients: usize,
+        rate: u32,
+        seconds: u64,
+    },
+    /// The same with acknowledgements; who is disconnected comes back.
+    Losses {
+        clients: usize,
+        rate: u32,
+        seconds: u64,
+    },
+    /// One client that both sides answer, until it is ended; a line each second.
+    Witness,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -58,6 +75,17 @@ async fn main() -> ExitCode {
             rate,
             seconds,
         } => flips::run(port, clients, rate, Duration::from_secs(seconds)).await,
+        Command::Flood {
+            clients,
+            rate,
+            seconds,
+        } => flood::run(port, clients, rate, Duration::from_secs(seconds)).await,
+        Command::Losses {
+            clients,
+            rate,
+            seconds,
+        } => losses::run(port, clients, rate, Duration::from_secs(seconds)).await,
+        Command::Witness => witness::run(port).await,
     };
     match done {
         Ok(report) => {

@@ -5,33 +5,19 @@ import subprocess
 import time
 
 from . import processes
-from .event_flips import SOCKETS, check_packages, line
+from .bridged import BOTH_SIDES, bridged, sockets_node
+from .event_flips import line
 from .report import counts
 
 ABOUT = "thousands of Socket.IO clients with both legs, and their pings"
 # What an idle TLS connection may cost (`clients`), and what a bridged client with both legs may cost (`scripts/bench events`).
 TLS_KB, BRIDGED_KB = 20, 32
 
-RULES = """\
-[socket.all]
-kind = "socket.io"
-path = "/socket.io/"
-mode = "bridge"
-once = [{ name = "auth" }]
-
-[rule.native]
-events = { all = ["side"] }
-where = { "" = "to native" }
-to = "native"
-"""
-
-
 async def run(stage):
     report = stage.report
-    check_packages()
     clients, seconds, interval, timeout = (500, 15, 4, 8) if stage.quick else (5000, 120, 25, 20)
-    node = await stage.node(script=SOCKETS / "server.js", PING_INTERVAL=str(interval * 1000), PING_TIMEOUT=str(timeout * 1000))
-    proxy = await stage.proxy(node.port, RULES, binary=stage.example("sockets"), native='app = "sockets"')
+    node = await sockets_node(stage, PING_INTERVAL=str(interval * 1000), PING_TIMEOUT=str(timeout * 1000))
+    proxy = await bridged(stage, node.port, BOTH_SIDES)
     before, files = proxy.memory_mb(), proxy.descriptors()
     load = stage.start([stage.example("event_load"), "--port", proxy.port, "crowd", clients, seconds], "event_load",
                        stdout=subprocess.PIPE)
