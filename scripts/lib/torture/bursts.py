@@ -17,6 +17,8 @@ from .stream import Broken
 QUEUE_MB = 4
 HELD_MB = 4
 MOST_NAMESPACES = 1_000
+# Their size, the event that native emits them for, their count, and whether a client that does not read may have them all.
+BURSTS = [("small", "burst", 2_000, True), ("of 10 kB", "big", 2_000, False), ("small", "burst", 200_000, False)]
 # What others may wait meanwhile.
 LIMIT_MS = 1000
 
@@ -73,11 +75,11 @@ async def namespaces(stage, places):
 
 
 async def burst(stage, place):
-    """2,000 events to a client that does not read; small ones that it may have later, and more than may wait for it."""
+    """Events to a client that does not read; as many as it may have later, and more than may wait for it."""
     report = stage.report
-    for name, event, count, fits in (("small", "burst", 2_000, True), ("of 10 kB", "big", 2_000, False)):
+    for name, event, count, fits in BURSTS:
         client = await SocketIo.open(place, receive_buffer=4096)
-        wanted = ['42["burst",2000]'] if event == "burst" else ['42["big",10000]'] * count
+        wanted = [f'42["burst",{count}]'] if event == "burst" else ['42["big",10000]'] * count
         asked = asyncio.create_task(client.say_all(wanted))
         # Long enough for the handler to have said everything, or the proxy to have enough of it.
         await asyncio.sleep(2)

@@ -11,7 +11,6 @@ from .client import ANYONE
 from .event_flips import line
 from .report import number, p99
 from .socketio import Place, SocketIo, places
-from .stream import Broken
 
 ABOUT = "floods, broken packets and limits of bridged Socket.IO"
 # Node has its own default; here the proxy is the one who knows.
