@@ -56,7 +56,8 @@ async def run(stage):
         await bursts.namespaces(stage, own)
     async with phase(stage, proxy, witness, "flood", 10 * (bursts.QUEUE_MB + bursts.HELD_MB)):
         await bursts.flood(stage, proxy)
-    async with phase(stage, proxy, witness, "paused clients", 32):
+    # What a handler emits without a pause waits in socketioxide, packet by packet, before the bridge can see it.
+    async with phase(stage, proxy, witness, "paused clients", 64):
         await bursts.burst(stage, own[2])
     await slow
     await witness.stop()
