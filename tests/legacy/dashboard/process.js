@@ -18,14 +18,14 @@ const { execFile } = require('node:child_process');
 const { promisify, parseArgs } = require('node:util');
 
 const { places } = require('./settings');
-const { readTranscripts } = require('./transcripts');
+const { listTranscripts } = require('./transcripts');
 const { processTranscripts } = require('./usage');
 
 const LARGEST_OUTPUT_BYTES = 1024 ** 3;
 const NOT_FINITE = { NaN, Infinity, '-Infinity': -Infinity };
 
 async function loadUsage(settings) {
-  if (!settings.processor) return processTranscripts(await readTranscripts(settings.places.projects));
+  if (!settings.processor) return processTranscripts(await listTranscripts(settings.places.projects));
   const { stdout } = await promisify(execFile)(
     settings.processor,
     ['process', 'dashboard', '--home', settings.places.home],
@@ -69,7 +69,7 @@ function reviveNumbers(row, names = []) {
 async function main() {
   const { values } = parseArgs({ options: { home: { type: 'string' } } });
   if (!values.home) throw new Error('--home DIR is missing');
-  process.stdout.write(`${toText(processTranscripts(await readTranscripts(places(values.home).projects)))}\n`);
+  process.stdout.write(`${toText(processTranscripts(await listTranscripts(places(values.home).projects)))}\n`);
 }
 
 if (require.main === module) {

@@ -1,13 +1,14 @@
-// Reads the text of all transcripts: every *.jsonl of every project directory. What they mean is in usage.js.
+// Finds all transcripts, every *.jsonl of every project directory, and reads them. What they mean is in usage.js.
 'use strict';
 
+const { readFileSync } = require('node:fs');
 const fs = require('node:fs/promises');
 const path = require('node:path');
 
-// Returns [{ name, path, texts }] in the byte order of the names, in which Node lists a directory. Whatever is there
-// and cannot be read fails the whole.
-async function readTranscripts(folder) {
-  const projects = await Promise.all((await names(folder)).map((name) => readProject(path.join(folder, name), name)));
+// Returns [{ name, path, files }] in the byte order of the names, in which Node lists a directory. Whatever is there and
+// cannot be read fails the whole.
+async function listTranscripts(folder) {
+  const projects = await Promise.all((await names(folder)).map((name) => listProject(path.join(folder, name), name)));
   return projects.filter((project) => project !== null);
 }
 
@@ -20,13 +21,16 @@ async function names(folder) {
   }
 }
 
-async function readProject(folder, name) {
+async function listProject(folder, name) {
   if (!(await fs.stat(folder)).isDirectory()) return null;
-  const texts = [];
-  for (const file of await fs.readdir(folder)) {
-    if (file.endsWith('.jsonl')) texts.push(await fs.readFile(path.join(folder, file), 'utf8'));
-  }
-  return { name, path: folder, texts };
+  const files = (await fs.readdir(folder)).filter((file) => file.endsWith('.jsonl'));
+  return { name, path: folder, files: files.map((file) => path.join(folder, file)) };
 }
 
-module.exports = { readTranscripts };
+// One file after the other, with nothing in between: every other request waits until the last of them is parsed, as in
+// the original.
+function readTranscript(file) {
+  return readFileSync(file, 'utf8');
+}
+
+module.exports = { listTranscripts, readTranscript };

@@ -3,15 +3,16 @@
 'use strict';
 
 const { costOf } = require('./prices');
+const { readTranscript } = require('./transcripts');
 
-// Returns the processed data, see process.js for its parts.
+// Takes the listed projects, and returns the processed data, see process.js for its parts.
 function processTranscripts(projects) {
   const usage = { detailed: [], days: new Map(), months: new Map(), models: new Map(), projects: [] };
-  for (const { name, path, texts } of projects) {
+  for (const { name, path, files } of projects) {
     const project = { name, path, totalTokens: 0, cost: 0, messageCount: 0, lastActivity: null };
     usage.projects.push(project);
-    for (const text of texts) {
-      for (const line of text.split('\n')) addLine(usage, project, line);
+    for (const file of files) {
+      for (const line of readTranscript(file).split('\n')) addLine(usage, project, line);
     }
   }
   return finish(usage);
