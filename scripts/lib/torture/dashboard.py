@@ -1,0 +1,111 @@
+"""Native answers of the dashboard are those of Node, byte for byte, on odd trees, in three time zones, and after edits."""
+
+import asyncio
+import json
+
+from . import dashboard_edits, dashboard_limits
+from .dashboard_differences import EXACT, INTENDED, Differences
+from .dashboard_requests import WEIGHTS, Request, Requests
+from .dashboard_sides import FAMILIES, both, compare, generate
+from .report import say
+
+ABOUT = "answers of the native dashboard beside those of Node"
+TREES = ["small", "nasty", "extreme", "poisoned", "poisoned-first", "broken-directory", "broken-link", "empty", "unspecified", "large"]
+ZONES = ["UTC", "Asia/Tokyo", "America/New_York"]
+# Longer than a run takes: an answer that Node's cache lets go of in the middle could not be foretold.
+KEPT_MS = 3_600_000
+
+
+async def run(stage):
+    parts = {
+        "self": comparison_sees, "exact": exact, "default": default, "edits": dashboard_edits.run,
+        "limits": dashboard_limits.limits, "trap": dashboard_limits.trap, "build": dashboard_edits.build,
+    }
+    if stage.options.replay:
+        await replay(stage, json.loads(stage.options.replay))
+        return
+    stage.trees = {}
+    stage.differences = Differences(stage.report)
+    for name in stage.options.parts.split(",") if stage.options.parts else parts:
+        await parts[name](stage)
+    stage.differences.summarize()
+
+
+def tree(stage, kind):
+    """The home directory of a kind, which nobody changes."""
+    if kind not in stage.trees:
+        stage.trees[kind] = generate(stage.folder / f"home-{kind}", kind)
+    return stage.trees[kind]
+
+
+# Comparisons.
+
+async def comparison_sees(stage):
+    """What compares is tried first: it finds nothing between two fixtures, and each fault of a spoilt one."""
+    count = 200 if stage.quick else 1000
+    for zone in ZONES[:1] if stage.quick else ZONES:
+        # One of them forgets the transcripts after each request, as the original does.
+        found = await perform(stage, "nasty", zone, count // 8, EXACT, Differences(stage.report), against={})
+        stage.report.zero(f"two fixtures, nasty, {zone}: different", found.total, found.first())
+    found = await perform(stage, "nasty", "UTC", count, EXACT, Differences(stage.report), against={"SPOIL": "1"}, remember=False)
+    kinds = {(family, kind.split(" / ")[0]) for family, kind in found.kinds}
+    wanted = {("models", "status 200"), ("monthly", "header permissions-policy"), ("hourly", "body")}
+    stage.report.check("a spoilt fixture: faults that were seen", len(kinds & wanted), wanted <= kinds, len(wanted))
+
+
+async def exact(stage):
+    """With Node's cache: what it confuses native has to confuse, too."""
+    for kind, zone in plan(stage):
+        found = await perform(stage, kind, zone, stage.options.requests, EXACT, stage.differences, exact=True, cache_ms=KEPT_MS)
+        stage.report.zero(f"exact, {kind}, {zone}: different of {found.asked}", found.total)
+
+
+async def default(stage):
+    for kind, zone in plan(stage):
+        found = await perform(stage, kind, zone, stage.options.requests, INTENDED, stage.differences)
+        stage.report.zero(f"default, {kind}, {zone}: different of {found.asked}, aside from those that are meant", found.total)
+
+
+def plan(stage):
+    """Every tree in every zone; fewer of them where there is little time."""
+    pairs = [(kind, zone) for kind in TREES for zone in ZONES]
+    if stage.options.trees:
+        return [(kind, zone) for kind, zone in pairs if kind in stage.options.trees.split(",")]
+    return [pair for number, pair in enumerate(pairs) if number % 4 == 0] if stage.quick else pairs
+
+
+async def perform(stage, kind, zone, count, intended, differences, **how):
+    """Asks both sides so many generated requests, each family on connections of its own."""
+    found = differences.begin(kind, zone, how, intended)
+    async with both(stage, tree(stage, kind), zone, **how) as sides:
+        facts = await sides.facts()
+        share = sum(WEIGHTS.values())
+        await asyncio.gather(*(
+            converse(sides, Requests(family, f"{stage.options.seed} {kind} {zone}", facts), -(-count * weight // share), found)
+            for family, weight in WEIGHTS.items()
+        ))
+    return found
+
+
+async def converse(sides, requests, count, found):
+    for _ in range(count):
+        request = requests.next()
+        node, native = await sides.ask(request, requests.family)
+        if node.head and node.head.get("etag"):
+            requests.saw(node.head.get("etag"))
+        found.add(request, node, native, compare(node, native))
+
+
+async def replay(stage, wanted):
+    """Asks again what was printed, and prints both answers."""
+    home = generate(stage.folder / "home", wanted["tree"])
+    async with both(stage, home, wanted["zone"], exact=wanted["exact"], cache_ms=KEPT_MS if wanted["exact"] else 0) as sides:
+        for method, target, headers, body in wanted["requests"]:
+            request = Request("replay", method, target, tuple(map(tuple, headers)), body.encode("latin-1"))
+            node, native = await sides.ask(request)
+            for name, answer in (("node", node), ("native", native)):
+                say(f"{name}: {answer.status} side {answer.side}")
+                for header in answer.head.headers if answer.head else []:
+                    say(f"    {': '.join(header)}")
+                say(f"    {answer.body[:3000].decode(errors='replace')}")
+            stage.report.zero("different", len(compare(node, native)), compare(node, native))
