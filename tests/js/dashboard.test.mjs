@@ -16,7 +16,14 @@ const root = new URL('../../', import.meta.url).pathname;
 const fixture = path.join(root, 'tests/legacy/dashboard');
 const generator = path.join(root, 'scripts/generate-dashboard');
 const scratch = mkdtempSync(path.join(tmpdir(), 'strangler-dashboard-'));
-after(() => rmSync(scratch, { recursive: true, force: true }));
+const servers = new Map();
+const trees = new Map();
+
+after(async () => {
+  const ends = await Promise.all([...servers.values()].map(async (server) => (await server).stop()));
+  rmSync(scratch, { recursive: true, force: true });
+  assert.deepEqual(new Set(ends), new Set([0]));
+});
 
 const SONNET = 'claude-sonnet-4-20250514';
 const HAIKU = 'claude-haiku-4-5-20251001';
@@ -36,28 +43,37 @@ function home(files = {}) {
   return folder;
 }
 
+const nothing = home();
 const transcript = (...entries) => entries.map((entry) => `${typeof entry === 'string' ? entry : JSON.stringify(entry)}\n`).join('');
 const entry = (timestamp, sessionId, usage, model = SONNET) => ({ timestamp, sessionId, message: { model, usage } });
 
-async function generated(kind) {
-  const folder = path.join(scratch, `generated-${kind}-${(homes += 1)}`);
-  await promisify(execFile)(generator, ['--kind', kind, folder]);
-  return folder;
+// Nobody changes them, so that a kind is made once.
+function generated(kind) {
+  const folder = path.join(scratch, `generated-${kind}`);
+  if (!trees.has(kind)) trees.set(kind, promisify(execFile)(generator, ['--kind', kind, folder]));
+  return trees.get(kind).then(() => folder);
 }
 
-// Starts the application on a free port; it ends with the test.
-async function start(t, folder, environment = {}) {
+// The application over a folder, on a free port. It is started once for all tests that want the same: to start it takes
+// longer than most of them.
+async function start(folder, environment = {}) {
+  const key = JSON.stringify([folder, environment]);
+  if (!servers.has(key)) servers.set(key, launch(folder, environment));
+  return (await servers.get(key)).get;
+}
+
+async function launch(folder, environment) {
   const { NODE_ENV, PROCESSOR, ...inherited } = process.env;
   const env = { ...inherited, TZ: 'UTC', HOME: folder, PORT: '0', ...environment };
   const child = spawn(process.execPath, ['server.js'], { cwd: fixture, env, stdio: ['ignore', 'pipe', 'ignore'] });
-  t.after(async () => {
-    const ended = once(child, 'exit');
+  const ended = once(child, 'exit');
+  const stop = async () => {
     child.kill();
-    assert.equal((await ended)[0], 0);
-  });
+    return (await ended)[0];
+  };
   for await (const line of createInterface(child.stdout)) {
     const port = Number(/:(\d+)$/.exec(line)[1]);
-    return (target, options = {}) => send(port, target, options);
+    return { get: (target, options = {}) => send(port, target, options), stop };
   }
   throw new Error('the application ended before it listened');
 }
@@ -73,8 +89,8 @@ async function send(port, target, { method = 'GET', headers = {}, body, from = '
   return { status: response.statusCode, headers: response.headers, names, text, json: () => JSON.parse(text) };
 }
 
-test('an answer has the recorded headers in their order', async (t) => {
-  const get = await start(t, home());
+test('an answer has the recorded headers in their order', async () => {
+  const get = await start(nothing);
   const { status, headers, names, text } = await get('/api/v2/summary');
   assert.equal(status, 200);
   assert.equal(text, '{"totalMcpSessions":0,"totalTodoFiles":0,"totalVsCodeTasks":0,"totalSize":0,"totalMessages":0,"totalConversations":0,"totalTokens":0,"totalCost":"0.00","lastActivity":null}');
@@ -111,8 +127,8 @@ test('an answer has the recorded headers in their order', async (t) => {
   });
 });
 
-test('conditions, HEAD, other methods, paths and bodies are answered as Express does', async (t) => {
-  const get = await start(t, home());
+test('conditions, HEAD, other methods, paths and bodies are answered as Express does', async () => {
+  const get = await start(nothing);
   const { headers: { etag, 'content-length': length } } = await get('/api/v2/models');
   for (const condition of [etag, '*', `"x", ${etag}`, etag.slice(2)]) {
     const fresh = await get('/api/v2/models', { headers: { 'If-None-Match': condition } });
@@ -144,9 +160,9 @@ test('conditions, HEAD, other methods, paths and bodies are answered as Express 
   }
 });
 
-test('two origins are allowed, and in production one', async (t) => {
+test('two origins are allowed, and in production one', async () => {
   for (const [mode, expected] of [['', [200, 200, 500]], ['production', [500, 200, 500]]]) {
-    const get = await start(t, home(), { NODE_ENV: mode });
+    const get = await start(nothing, mode ? { NODE_ENV: mode } : {});
     const origins = ['http://localhost:30000', 'http://localhost:30001', 'null'];
     const answers = await Promise.all(origins.map((Origin) => get('/api/v2/models', { headers: { Origin } })));
     assert.deepEqual(answers.map(({ status }) => status), expected);
@@ -162,8 +178,8 @@ test('two origins are allowed, and in production one', async (t) => {
   }
 });
 
-test('a socket address has its rate, counted without refused origins and OPTIONS', async (t) => {
-  const get = await start(t, home(), { RATE_LIMIT: '3' });
+test('a socket address has its rate, counted without refused origins and OPTIONS', async () => {
+  const get = await start(home(), { RATE_LIMIT: '3' });
   const headers = { 'X-Forwarded-For': '192.0.2.1' };
   assert.equal((await get('/nowhere')).headers['x-ratelimit-remaining'], '2');
   await get('/nowhere', { headers: { Origin: 'x' } });
@@ -178,9 +194,9 @@ test('a socket address has its rate, counted without refused origins and OPTIONS
   assert.equal((await get('/nowhere', { method: 'OPTIONS' })).status, 204);
 });
 
-test('a day, its hours and a month have the recorded rows', async (t) => {
+test('a day, its hours and a month have the recorded rows', async () => {
   const usage = { input_tokens: 1000, output_tokens: 500, cache_read_input_tokens: 20000, cache_creation_input_tokens: 3000 };
-  const get = await start(t, home({
+  const get = await start(home({
     '.claude/projects/-work-a/one.jsonl': transcript(
       entry('2025-06-30T15:00:00Z', 's1', usage),
       entry('2025-07-01T08:59:59+09:00', 's2', { input_tokens: 500000 }, HAIKU),
@@ -198,8 +214,8 @@ test('a day, its hours and a month have the recorded rows', async (t) => {
   assert.deepEqual((await get('/api/v2/hourly?date=2025-07-01')).json().statistics.peakCostHour, { hour: 0, cost: 0, percentage: null });
 });
 
-test('costs round as JavaScript does, and totals add what was rounded', async (t) => {
-  const get = await start(t, home({
+test('costs round as JavaScript does, and totals add what was rounded', async () => {
+  const get = await start(home({
     '.claude/projects/-a/x.jsonl': transcript(entry('2025-07-01T00:00:00Z', 's', { input_tokens: 125000 }, HAIKU)),
     '.claude/projects/-b/x.jsonl': transcript(entry('2025-07-02T00:00:00Z', 's', { input_tokens: 500000 }, HAIKU)),
   }));
@@ -208,8 +224,8 @@ test('costs round as JavaScript does, and totals add what was rounded', async (t
   assert.equal((await get('/api/v2/summary')).json().totalCost, '0.16');
 });
 
-test('a model that is named like a member of every object costs NaN', async (t) => {
-  const get = await start(t, home({
+test('a model that is named like a member of every object costs NaN', async () => {
+  const get = await start(home({
     '.claude/projects/-a/x.jsonl': transcript(entry('2025-07-01T00:00:00Z', 's', { input_tokens: 1 }, 'constructor')),
   }));
   assert.equal((await get('/api/v2/daily/2025-07-01')).json().cost, 'NaN');
@@ -217,8 +233,8 @@ test('a model that is named like a member of every object costs NaN', async (t) 
   assert.equal((await get('/api/v2/hourly')).json().statistics.totalCost, null);
 });
 
-test('lines count as the rules say', async (t) => {
-  const get = await start(t, home({
+test('lines count as the rules say', async () => {
+  const get = await start(home({
     '.claude/projects/-a/x.jsonl': transcript('null', '123', '"str"', '[]', 'junk', '', '  ', '{"timestamp":1751328000000}\r',
       entry(undefined, 's', { output_tokens: 1 }), entry('2025-07-02T00:00:00Z', 's', { output_tokens: -0.5, input_tokens: null })),
     '.claude/projects/-b/ignored.JSONL': transcript(entry('2025-07-01T00:00:00Z', 's', { output_tokens: 1 })),
@@ -236,8 +252,8 @@ test('lines count as the rules say', async (t) => {
   assert.equal((await get('/api/v2/projects/none')).text, '{"error":"Project not found","message":"No data found for project: none"}');
 });
 
-test('parameters are read and refused as recorded', async (t) => {
-  const get = await start(t, home({
+test('parameters are read and refused as recorded', async () => {
+  const get = await start(home({
     '.claude/projects/-a/x.jsonl': transcript(entry('2025-07-01T00:00:00Z', 's', { output_tokens: 1 }), entry('2025-08-01T00:00:00Z', 's', { output_tokens: 1 })),
   }));
   for (const [query, page, limit] of [['limit=2abc', 1, 2], ['limit=1.9', 1, 1], ['limit=1e9', 1, 1], ['limit=0x2', 1, 2], ['page=0&limit=0', 1, 50],
@@ -272,17 +288,17 @@ test('parameters are read and refused as recorded', async (t) => {
   assert.equal((await get('/api/v2/projects?search=a&search=b')).text, HIDDEN);
 });
 
-test('hour 0 has the cache key of no hour, so the first answer decides', async (t) => {
-  const get = await start(t, home({ '.claude/projects/-a/x.jsonl': transcript(entry('2025-07-01T05:00:00Z', 's', { output_tokens: 1 })) }));
+test('hour 0 has the cache key of no hour, so the first answer decides', async () => {
+  const get = await start(home({ '.claude/projects/-a/x.jsonl': transcript(entry('2025-07-01T05:00:00Z', 's', { output_tokens: 1 })) }));
   assert.equal((await get('/api/v2/daily')).text, (await get('/api/v2/daily?startHour=0')).text);
   assert.equal((await get('/api/v2/daily?endHour=0&limit=8')).json().data.length, 0);
   assert.equal((await get('/api/v2/daily?limit=8')).json().data.length, 0);
   assert.ok('sessionCount' in (await get('/api/v2/daily?startHour=x&limit=9')).json().data[0]);
 });
 
-test('rows with equal keys come out in reverse', async (t) => {
+test('rows with equal keys come out in reverse', async () => {
   const rows = ['b', 'a', 'B', 'c'].map((model) => entry('2025-07-01T05:00:00Z', 's', { output_tokens: 5 }, model));
-  const get = await start(t, home({ '.claude/projects/-a/x.jsonl': transcript(...rows) }));
+  const get = await start(home({ '.claude/projects/-a/x.jsonl': transcript(...rows) }));
   const order = async (query) => (await get(`/api/v2/models?${query}`)).json().data.map(({ model }) => model).join('');
   assert.equal(await order(''), 'cBab');
   assert.equal(await order('sortOrder=asc'), 'cBab');
@@ -290,19 +306,19 @@ test('rows with equal keys come out in reverse', async (t) => {
   assert.equal((await get('/api/v2/models')).json().stats.mostUsedModel, 'c');
 });
 
-test('timestamps that are none poison what is by hours, and nothing else', async (t) => {
-  const get = await start(t, await generated('poisoned'), { NODE_ENV: 'development' });
+test('timestamps that are none poison what is by hours, and nothing else', async () => {
+  const get = await start(await generated('poisoned'), { NODE_ENV: 'development' });
   assert.equal((await get('/api/v2/hourly')).text, '{"error":"Failed to fetch hourly usage data"}');
   assert.equal((await get('/api/v2/daily?endHour=23')).json().message, 'Invalid time value');
   assert.equal((await get('/api/v2/projects/-healthy')).json().message, 'day.sessions.some is not a function');
   assert.equal((await get('/api/v2/daily')).json().data.reduce((sum, { totalTokens }) => sum + totalTokens, 0), 60000);
-  const first = await start(t, await generated('poisoned-first'));
+  const first = await start(await generated('poisoned-first'));
   assert.equal((await first('/api/v2/projects')).json().data[0].lastActivity, null);
 });
 
-test('what cannot be read as a transcript fails every usage endpoint', async (t) => {
+test('what cannot be read as a transcript fails every usage endpoint', async () => {
   for (const kind of ['broken-directory', 'broken-link']) {
-    const get = await start(t, await generated(kind));
+    const get = await start(await generated(kind));
     for (const name of ['summary', 'daily', 'daily/2025-01-01', 'monthly', 'monthly/2025-01', 'models', 'projects', 'projects/x']) {
       const { status, text } = await get(`/api/v2/${name}`);
       assert.deepEqual([status, text], [500, HIDDEN], `${kind} ${name}`);
@@ -312,8 +328,8 @@ test('what cannot be read as a transcript fails every usage endpoint', async (t)
   }
 });
 
-test('without data every list is empty', async (t) => {
-  const get = await start(t, await generated('empty'));
+test('without data every list is empty', async () => {
+  const get = await start(nothing);
   assert.equal((await get('/api/v2/hourly')).text, '{"hourlyData":[],"heatmapData":[],"statistics":null}');
   assert.equal((await get('/api/v2/models')).text, '{"data":[],"stats":{"totalModels":0,"totalTokens":0,"totalCost":"0.00","totalMessages":0,"totalSessions":0,"mostUsedModel":null}}');
   assert.equal((await get('/api/v2/mcp/tools')).text, '{"totalCalls":0,"uniqueTools":0,"tools":[],"sessions":[]}');
@@ -321,7 +337,7 @@ test('without data every list is empty', async (t) => {
   assert.equal((await get('/api/v2/monthly')).json().pagination.totalPages, 0);
 });
 
-test('MCP logs are found, counted and sorted', async (t) => {
+test('MCP logs are found, counted and sorted', async () => {
   const base = 'Library/Caches/claude-cli-nodejs';
   const call = (timestamp, name, cwd) => ({ method: 'tools/call', params: { name, cwd }, timestamp });
   const names = { early: `${base}/-a/mcp-logs-ide/early.txt`, late: `${base}/-b/mcp-logs-ide/late.txt` };
@@ -330,7 +346,7 @@ test('MCP logs are found, counted and sorted', async (t) => {
   const folder = home({ [names.early]: early, [names.late]: late });
   utimesSync(path.join(folder, names.early), 1751328000, 1751328000);
   utimesSync(path.join(folder, names.late), 1751414400, 1751414400);
-  const get = await start(t, folder);
+  const get = await start(folder);
   assert.deepEqual((await get('/api/v2/mcp/logs?sessionId=early')).json().data, [
     { file: 'late.txt', filePath: path.join(folder, names.late), timestamp: '2025-07-02T00:00:00.000Z', size: late.length, entries: 2, sessionId: 'late' },
     { file: 'early.txt', filePath: path.join(folder, names.early), timestamp: '2025-07-01T00:00:00.000Z', size: early.length, entries: 3, sessionId: 'early' },
@@ -346,11 +362,11 @@ test('MCP logs are found, counted and sorted', async (t) => {
   assert.deepEqual([totalMcpSessions, totalSize, lastActivity], [2, early.length + late.length, '2025-07-02T00:00:00.000Z']);
 });
 
-test('files are shown by the beginning of their path', async (t) => {
+test('files are shown by the beginning of their path', async () => {
   const folder = home({ '.claude/a.json': '{"b":[1]}', '.claude/bad.json': '{', '.claude-evil/x': 'seen', outside: 'no', '.claude/big': 'x'.repeat(10 * 1024 * 1024 + 1) });
   symlinkSync('../outside', path.join(folder, '.claude/link'));
   utimesSync(path.join(folder, '.claude/a.json'), 1751400000, 1751400000);
-  const get = await start(t, folder);
+  const get = await start(folder);
   const show = (name) => get(`/api/v2/logs/content?file=${encodeURIComponent(`${folder}/${name}`)}`);
   assert.equal((await show('.claude/a.json')).text,
     `{"success":true,"data":{"content":"{\\n  \\"b\\": [\\n    1\\n  ]\\n}","size":9,"modified":"2025-07-01T20:00:00.000Z","path":"${folder}/.claude/a.json"}}`);
@@ -365,34 +381,43 @@ test('files are shown by the beginning of their path', async (t) => {
   assert.equal((await get('/api/v2/logs/content?file=a&file=b')).text, HIDDEN);
 });
 
-test('in production the page answers every other GET', async (t) => {
-  const get = await start(t, home(), { NODE_ENV: 'production' });
+test('in production the page answers every other GET', async () => {
+  const get = await start(nothing, { NODE_ENV: 'production' });
   for (const target of ['/', '/api/health', '/anything']) assert.match((await get(target)).text, /<title>Usage dashboard<\/title>/);
   assert.match((await get('/page.js')).headers['content-type'], /javascript/);
   assert.equal((await get('/anything', { method: 'POST' })).status, 404);
 });
 
-test('with a processor the answers are the same', async (t) => {
-  // The fixture's own program, under the command line that a processor has.
-  const processor = path.join(scratch, 'processor');
-  writeFileSync(processor, `#!/bin/sh\n[ "$1 $2 $3" = "process dashboard --home" ] || exit 2\nexec '${process.execPath}' '${fixture}/process.js' --home "$4"\n`);
-  chmodSync(processor, 0o755);
+test('with a processor the answers are the same', async () => {
   const names = ['summary', 'daily?startHour=3&endHour=20', 'models', 'projects?limit=200', 'hourly'];
-  for (const kind of ['nasty', 'extreme', 'poisoned-first', 'broken-link']) {
+  const compare = async (kind) => {
     const folder = await generated(kind);
-    const [own, processed] = [await start(t, folder), await start(t, folder, { PROCESSOR: processor })];
+    const [own, processed] = await Promise.all([start(folder), start(folder, { PROCESSOR: await processorOf(folder) })]);
     for (const name of names) {
       const [expected, answer] = await Promise.all([own(`/api/v2/${name}`), processed(`/api/v2/${name}`)]);
       assert.equal(answer.text, expected.text, `${kind} ${name}`);
       assert.equal(answer.status, expected.status);
     }
-  }
+  };
+  await Promise.all(['nasty', 'extreme', 'poisoned-first', 'broken-link'].map(compare));
 });
 
-test('the nasty tree has no timestamp that is none, in any zone', async (t) => {
+// Takes the command line that a processor has, and prints what the fixture's own program printed, where it did.
+async function processorOf(folder) {
+  const output = `${folder}.processed`;
+  const program = [path.join(fixture, 'process.js'), '--home', folder];
+  const printed = await promisify(execFile)(process.execPath, program, { maxBuffer: 2 ** 30 }).catch(() => null);
+  if (printed) writeFileSync(output, printed.stdout);
+  const processor = `${folder}.processor`;
+  writeFileSync(processor, `#!/bin/sh\n[ "$1 $2 $3 $4" = "process dashboard --home ${folder}" ] || exit 2\nexec cat '${output}'\n`);
+  chmodSync(processor, 0o755);
+  return processor;
+}
+
+test('the nasty tree has no timestamp that is none, in any zone', async () => {
   const folder = await generated('nasty');
   for (const TZ of ['UTC', 'Asia/Tokyo', 'America/New_York']) {
-    const get = await start(t, folder, { TZ });
+    const get = await start(folder, TZ === 'UTC' ? {} : { TZ });
     assert.equal((await get('/api/v2/hourly')).status, 200, TZ);
     assert.equal((await get('/api/v2/projects')).json().pagination.totalItems, 31);
   }
