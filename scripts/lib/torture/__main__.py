@@ -33,6 +33,7 @@ def parse():
     dashboard.add_argument("--requests", type=int)
     dashboard.add_argument("--seed", default="1")
     dashboard.add_argument("--replay")
+    dashboard.add_argument("--sample", action="store_true")
     options = parser.parse_args()
     options.requests = options.requests or (300 if options.quick else 1000)
     for name in options.scenarios:
