@@ -1,5 +1,6 @@
 //! The native applications of this repository, one folder each. They import nothing of the proxy but `native`.
 
+mod dashboard;
 mod garden;
 mod timecard;
 

@@ -50,13 +50,8 @@ pub struct Json<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        let mut text = Vec::with_capacity(128);
-        match self
-            .0
-            .serialize(&mut serde_json::Serializer::with_formatter(
-                &mut text, Stringify,
-            )) {
-            Ok(()) => {
+        match json_text(&self.0) {
+            Ok(text) => {
                 let json = HeaderValue::from_static("application/json; charset=utf-8");
                 ([(CONTENT_TYPE, json)], text).into_response()
             }
@@ -66,6 +61,18 @@ impl<T: Serialize> IntoResponse for Json<T> {
             }
         }
     }
+}
+
+/// The text of [`Json`] alone, for answers that are kept.
+///
+/// # Errors
+/// Where the value has no JSON form: a map whose keys are no texts, or a `Serialize` that fails.
+pub fn json_text<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    let mut text = Vec::with_capacity(128);
+    value.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut text, Stringify,
+    ))?;
+    Ok(text)
 }
 
 /// What `res.send` adds, as a layer: `X-Powered-By`, `Content-Length`, a weak `ETag`, and 304 for a client that has the
@@ -281,13 +288,7 @@ mod tests {
     use super::*;
 
     fn text(value: impl Serialize) -> String {
-        let mut text = Vec::new();
-        value
-            .serialize(&mut serde_json::Serializer::with_formatter(
-                &mut text, Stringify,
-            ))
-            .expect("plain values");
-        String::from_utf8(text).expect("JSON is UTF-8")
+        String::from_utf8(json_text(&value).expect("plain values")).expect("JSON is UTF-8")
     }
 
     async fn answer(

@@ -1,0 +1,14 @@
+//! The dashboard over the usage that Claude Code leaves in `~/.claude`.
+
+mod answer;
+mod number;
+mod query;
+
+/// What to do where Node's answer is a bug that hurts its users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compat {
+    /// The right thing.
+    Intended,
+    /// What Node does.
+    Exact,
+}
