@@ -1,7 +1,9 @@
 //! The dashboard over the usage that Claude Code leaves in `~/.claude`.
 
 mod answer;
+mod iso;
 mod number;
+mod page;
 mod query;
 
 /// What to do where Node's answer is a bug that hurts its users.
