@@ -6,6 +6,9 @@ mod number;
 mod page;
 mod query;
 
+#[cfg(test)]
+mod oracle;
+
 /// What to do where Node's answer is a bug that hurts its users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compat {

@@ -113,7 +113,61 @@ fn integer(digits: &str, bits: u32) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::oracle::{Random, ask};
     use super::*;
+
+    #[test]
+    fn generated_texts_are_read_as_by_v8() {
+        let pieces = [
+            "0",
+            "1",
+            "9",
+            "27",
+            "123456789",
+            "00",
+            ".",
+            "-",
+            "+",
+            "e",
+            "E",
+            "e5",
+            "x",
+            "0x",
+            "0X",
+            "0b",
+            "0o",
+            "f",
+            "Infinity",
+            "NaN",
+            "_",
+            " ",
+            "\t",
+            "\u{a0}",
+            "\u{feff}",
+            "\u{85}",
+            "\u{2028}",
+            "abc",
+            ",",
+            "9007199254740993",
+            "FFFFFFFFFFFFF8",
+            "10101",
+            "4503599627370497.5",
+            "308",
+            "-324",
+        ];
+        let mut random = Random::new(3);
+        let texts: Vec<String> = (0..20_000)
+            .map(|_| {
+                let count = random.below(6);
+                (0..count).map(|_| *random.pick(&pieces)).collect()
+            })
+            .collect();
+        for (text, expected) in texts.iter().zip(ask("numbers", &texts)) {
+            let ours = [parse_int(text), parse_float(text), to_number(text)]
+                .map(|number| ryu_js::Buffer::new().format(number).to_owned());
+            assert_eq!(serde_json::json!(ours), expected, "{text:?}");
+        }
+    }
 
     /// NaN equals NaN here.
     fn assert_same(ours: f64, expected: f64, text: &str) {

@@ -329,3 +329,144 @@ fn array_index(key: &str) -> Option<u32> {
         && (key.len() == 1 || !key.starts_with('0'));
     is_spelled_so.then_some(index)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::oracle::{Random, ask};
+    use super::*;
+
+    fn json(value: &Value) -> serde_json::Value {
+        match value {
+            Value::Text(text) => json!(text),
+            Value::True => json!(true),
+            Value::List(items) => items.iter().map(json).collect(),
+            Value::Map(map) => map
+                .iter()
+                .map(|(key, item)| (key.clone(), json(item)))
+                .collect(),
+        }
+    }
+
+    fn compare(queries: &[String]) {
+        for (query, expected) in queries.iter().zip(ask("query", queries)) {
+            let Query(parsed) = Query::parse(Some(query));
+            assert_eq!(json(&Value::Map(parsed)), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn generated_queries_are_read_as_by_qs() {
+        let pieces = [
+            "a",
+            "a",
+            "b",
+            "=",
+            "=",
+            "=1",
+            "=x",
+            "&",
+            "&",
+            "&a=",
+            "&a=2",
+            "[",
+            "]",
+            "[]",
+            "[]=",
+            "[0]",
+            "[1]",
+            "[20]",
+            "[21]",
+            "[01]",
+            "[a]",
+            "[b]",
+            "[]]",
+            "[[",
+            "%5B",
+            "%5d",
+            "%5b%5D=",
+            "+",
+            "%20",
+            "%",
+            "%4",
+            "%41",
+            "%E0%A4%A",
+            "%C3%A9",
+            "%F0%9F%98%80",
+            "%ED%A0%80",
+            "%00",
+            "__proto__",
+            "[__proto__]",
+            "toString",
+            "[toString]",
+            "0",
+            "1",
+            "10",
+            ".",
+            "a[",
+            "&a[",
+            "&a[b]",
+            "&[",
+            "%26",
+            "%3D",
+            ";",
+            ",",
+            "a[b][c][d][e][f]",
+            "[g][h]=",
+        ];
+        let mut random = Random::new(7);
+        let queries: Vec<String> = (0..20_000)
+            .map(|_| {
+                let count = 1 + random.below(14);
+                (0..count).map(|_| *random.pick(&pieces)).collect()
+            })
+            .collect();
+        compare(&queries);
+    }
+
+    #[test]
+    fn the_limits_are_those_of_qs() {
+        let many = |count: usize, part: &dyn Fn(usize) -> String| {
+            (0..count).map(part).collect::<Vec<_>>().join("&")
+        };
+        compare(&[
+            many(1001, &|n| format!("k{n}={n}")),
+            many(1001, &|_| "a=1".to_owned()),
+            many(40, &|n| format!("a[{n}]={n}")),
+            many(40, &|n| format!("a[]={n}")),
+            many(30, &|n| format!("a[{}]={n}", 29 - n)),
+            many(3, &|n| format!("{}=1", "[x]".repeat(4 + n))),
+            many(3, &|n| format!("a{}=1", "[0]".repeat(4 + n))),
+            String::new(),
+        ]);
+    }
+
+    #[test]
+    fn texts_of_values_are_those_of_javascript() {
+        let text = |query: &str| {
+            let query = Query::parse(Some(query));
+            let text = query
+                .get("a")
+                .map(|value| value.to_text().map(Cow::into_owned));
+            text.expect("a parameter")
+        };
+        assert_eq!(text("a=1&a=3").as_deref(), Ok("1,3"));
+        assert_eq!(
+            text("a[]=1&a[]=&a[][]=3&a[][b]=4").as_deref(),
+            Ok("1,,3,[object Object]")
+        );
+        assert_eq!(text("a[b]=1").as_deref(), Ok("[object Object]"));
+        let thrown = Err(Thrown::new("Cannot convert object to primitive value"));
+        assert_eq!(text("a[toString]=1"), thrown);
+        assert_eq!(text("a[0][toString]=1"), thrown);
+        assert!(Query::parse(None).get("a").is_none());
+    }
+
+    #[test]
+    fn only_empty_texts_are_falsy() {
+        let query = Query::parse(Some("a=&b=0&c[]=&d[e]="));
+        let truthy = |name| query.get(name).is_some_and(Value::is_truthy);
+        assert_eq!(["a", "b", "c", "d"].map(truthy), [false, true, true, true]);
+    }
+}
