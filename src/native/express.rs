@@ -1,7 +1,7 @@
 //! Answers as Express 4 gives them, for handlers that are otherwise plain axum: [`Json`] prints what `res.json` prints,
 //! and [`send`] adds what `res.send` adds. Both are held to Express 4.22 by `tests/it`.
 //!
-//! An application behind helmet removes `X-Powered-By` in a layer around this one, which is what helmet does as well.
+//! An application behind helmet uses [`send_nameless`].
 
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -81,13 +81,21 @@ pub fn json_text<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json
 /// A body whose size is not known beforehand is streamed, as `res.write` would, and one without a content type is
 /// `res.end`: Express computes no `ETag` for either.
 pub async fn send(request: Request, next: Next) -> Response {
+    complete(request, next, Some(HeaderValue::from_static("Express"))).await
+}
+
+/// The same for an application that does not say what it runs on: helmet and `app.disable('x-powered-by')` see to that.
+pub async fn send_nameless(request: Request, next: Next) -> Response {
+    complete(request, next, None).await
+}
+
+async fn complete(request: Request, next: Next, name: Option<HeaderValue>) -> Response {
     let conditions = Conditions::of(&request);
     let head_only = request.method() == Method::HEAD;
     let mut response = next.run(request).await;
-    response
-        .headers_mut()
-        .entry(X_POWERED_BY)
-        .or_insert(HeaderValue::from_static("Express"));
+    if let Some(name) = name {
+        response.headers_mut().entry(X_POWERED_BY).or_insert(name);
+    }
     if response.status() == StatusCode::NO_CONTENT {
         return without_body(response);
     }
@@ -368,6 +376,17 @@ mod tests {
         assert_eq!(headers[CONTENT_LENGTH], "3");
         assert_eq!(headers[ETAG], TAG);
         assert_eq!(headers[X_POWERED_BY], "Express");
+    }
+
+    #[tokio::test]
+    async fn an_application_need_not_say_what_it_runs_on() {
+        let router = Router::new()
+            .route("/", get(|| async { Json([1]) }))
+            .layer(from_fn(send_nameless));
+        let response = router.oneshot(Request::new(Body::empty())).await;
+        let response = response.expect("routers do not fail");
+        assert!(!response.headers().contains_key(X_POWERED_BY));
+        assert_eq!(response.headers()[ETAG], TAG);
     }
 
     #[tokio::test]
