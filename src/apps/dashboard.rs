@@ -1,10 +1,14 @@
 //! The dashboard over the usage that Claude Code leaves in `~/.claude`.
 
 mod answer;
+mod body;
 mod iso;
+mod limiter;
+mod logs;
 mod number;
 mod page;
 mod query;
+mod route;
 
 #[cfg(test)]
 mod oracle;

@@ -48,7 +48,7 @@ pub(super) fn to_number(text: &str) -> f64 {
 }
 
 /// What JavaScript trims: Unicode's white space without U+0085, and the byte order mark.
-fn is_blank(letter: char) -> bool {
+pub(super) fn is_blank(letter: char) -> bool {
     letter == '\u{feff}' || (letter.is_whitespace() && letter != '\u{85}')
 }
 
