@@ -9,6 +9,10 @@ use crate::native::App;
 /// All of them.
 pub const ALL: &[App] = &[
     App {
+        name: "dashboard",
+        build: dashboard::app,
+    },
+    App {
         name: "garden",
         build: garden::app,
     },
