@@ -1,5 +1,6 @@
 //! The native applications of this repository, one folder each. They import nothing of the proxy but `native`.
 
+mod dashboard;
 mod garden;
 mod timecard;
 
@@ -7,6 +8,10 @@ use crate::native::App;
 
 /// All of them.
 pub const ALL: &[App] = &[
+    App {
+        name: "dashboard",
+        build: dashboard::app,
+    },
     App {
         name: "garden",
         build: garden::app,

@@ -1,0 +1,125 @@
+//! One state of the tree: its sums, and on demand its lines in the order of time.
+
+use std::sync::{Arc, OnceLock};
+
+use super::super::index::Snapshot;
+use super::super::index::record::{Moment, Use};
+use super::super::money::Price;
+use super::super::zone::Zone;
+use super::totals::{Keys, Sums, Totals, keys};
+
+/// A snapshot, added up.
+#[derive(Debug)]
+pub(in crate::apps::dashboard) struct View {
+    snapshot: Arc<Snapshot>,
+    zone: Zone,
+    keys: Vec<Keys>,
+    totals: Totals,
+    /// Sorted at the first question that needs it.
+    timeline: OnceLock<Vec<Place>>,
+}
+
+/// Where a line with usage is found.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    time: i64,
+    file: u32,
+    line: u32,
+}
+
+/// A line with usage and a timestamp.
+#[derive(Debug)]
+pub(in crate::apps::dashboard) struct Detail {
+    /// Nothing for a timestamp that is no date.
+    pub(in crate::apps::dashboard) time: Option<i64>,
+    pub(in crate::apps::dashboard) sums: Sums,
+    /// Equal ones are the same session, the missing one included.
+    pub(in crate::apps::dashboard) session: u32,
+    /// Whether the session counts as one.
+    pub(in crate::apps::dashboard) has_session: bool,
+}
+
+impl View {
+    pub(in crate::apps::dashboard) fn new(snapshot: Arc<Snapshot>, zone: Zone) -> Self {
+        let keys = keys(&snapshot);
+        let totals = Totals::new(&snapshot, &keys, &zone, None);
+        Self {
+            snapshot,
+            zone,
+            keys,
+            totals,
+            timeline: OnceLock::new(),
+        }
+    }
+
+    pub(in crate::apps::dashboard) fn is_of(&self, snapshot: &Arc<Snapshot>) -> bool {
+        Arc::ptr_eq(&self.snapshot, snapshot)
+    }
+
+    pub(in crate::apps::dashboard) fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    pub(in crate::apps::dashboard) fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// The sums of one project alone.
+    pub(in crate::apps::dashboard) fn totals_of(&self, project: &str) -> Totals {
+        Totals::new(&self.snapshot, &self.keys, &self.zone, Some(project))
+    }
+
+    /// The lines with usage and a timestamp by time, those of equal time in the order of files and lines. Those whose
+    /// timestamp is no date come last.
+    pub(in crate::apps::dashboard) fn details(&self) -> impl Iterator<Item = Detail> {
+        self.uses().map(|(line, keys, _)| self::detail(&line, keys))
+    }
+
+    /// The same, with the `sessionId` of each.
+    pub(in crate::apps::dashboard) fn uses(
+        &self,
+    ) -> impl Iterator<Item = (Use, &Keys, &super::super::index::record::Session)> {
+        let files: Vec<_> = self.snapshot.files().collect();
+        let timeline = self.timeline.get_or_init(|| self.sorted());
+        timeline.iter().map(move |place| {
+            let record = &files[place.file as usize].record;
+            let line = record.use_at(place.line as usize);
+            let keys = &self.keys[place.file as usize];
+            (line, keys, &record.sessions[line.session])
+        })
+    }
+
+    fn sorted(&self) -> Vec<Place> {
+        let mut timeline = Vec::new();
+        for (file, content) in self.snapshot.files().enumerate() {
+            for (line, found) in content.record.uses().enumerate() {
+                let time = match found.moment {
+                    Moment::None => continue,
+                    Moment::Invalid => i64::MAX,
+                    Moment::At(time) => time,
+                };
+                timeline.push(Place {
+                    time,
+                    file: file as u32,
+                    line: line as u32,
+                });
+            }
+        }
+        timeline.sort_by_key(|place| place.time);
+        timeline.shrink_to_fit();
+        timeline
+    }
+}
+
+fn detail(line: &Use, keys: &Keys) -> Detail {
+    let price: Price = keys.price(line.model);
+    Detail {
+        time: match line.moment {
+            Moment::At(time) => Some(time),
+            Moment::None | Moment::Invalid => None,
+        },
+        sums: Sums::of(&line.tokens, price),
+        session: keys.sessions[line.session],
+        has_session: keys.session(line.session).is_some(),
+    }
+}
