@@ -341,7 +341,8 @@ test('MCP logs are found, counted and sorted', async () => {
   const base = 'Library/Caches/claude-cli-nodejs';
   const call = (timestamp, name, cwd) => ({ method: 'tools/call', params: { name, cwd }, timestamp });
   const names = { early: `${base}/-a/mcp-logs-ide/early.txt`, late: `${base}/-b/mcp-logs-ide/late.txt` };
-  const early = JSON.stringify([call('2025-07-01T00:00:00Z', 'x', '/srv/a'), call('2025-07-01T00:00:01Z', '10'), call('2025-07-01T00:00:02Z', '9')]);
+  const early = JSON.stringify([{ timestamp: '2025-06-30T23:59:59Z' }, call('2025-07-01T00:00:00Z', 'x', '/srv/first'),
+    call('2025-07-01T00:00:01Z', '10'), call('2025-07-01T00:00:02Z', '9', '/srv/last'), null]);
   const late = transcript('junk', { debug: 'Calling MCP tool:  x ', timestamp: '2025-07-02T00:00:00Z' }, { debug: 'else' });
   const folder = home({ [names.early]: early, [names.late]: late });
   utimesSync(path.join(folder, names.early), 1751328000, 1751328000);
@@ -349,14 +350,14 @@ test('MCP logs are found, counted and sorted', async () => {
   const get = await start(folder);
   assert.deepEqual((await get('/api/v2/mcp/logs?sessionId=early')).json().data, [
     { file: 'late.txt', filePath: path.join(folder, names.late), timestamp: '2025-07-02T00:00:00.000Z', size: late.length, entries: 2, sessionId: 'late' },
-    { file: 'early.txt', filePath: path.join(folder, names.early), timestamp: '2025-07-01T00:00:00.000Z', size: early.length, entries: 3, sessionId: 'early' },
+    { file: 'early.txt', filePath: path.join(folder, names.early), timestamp: '2025-07-01T00:00:00.000Z', size: early.length, entries: 5, sessionId: 'early' },
   ]);
   assert.equal((await get('/api/v2/mcp/tools')).text, '{"totalCalls":4,"uniqueTools":3,"tools":[' +
     '{"name":"x","count":2,"sessionCount":2,"firstUsed":"2025-07-02T00:00:00Z","lastUsed":"2025-07-01T00:00:00Z"},' +
     '{"name":"10","count":1,"sessionCount":1,"firstUsed":"2025-07-01T00:00:01Z","lastUsed":"2025-07-01T00:00:01Z"},' +
     '{"name":"9","count":1,"sessionCount":1,"firstUsed":"2025-07-01T00:00:02Z","lastUsed":"2025-07-01T00:00:02Z"}],"sessions":[' +
     '{"sessionId":"late","projectName":"-b","tools":{"x":1},"startTime":"2025-07-02T00:00:00Z","endTime":"2025-07-02T00:00:00Z","cwd":"-b","file":"late.txt"},' +
-    '{"sessionId":"early","projectName":"-a","tools":{"9":1,"10":1,"x":1},"startTime":"2025-07-01T00:00:00Z","endTime":"2025-07-01T00:00:02Z","cwd":"/srv/a","file":"early.txt"}]}');
+    '{"sessionId":"early","projectName":"-a","tools":{"9":1,"10":1,"x":1},"startTime":"2025-06-30T23:59:59Z","endTime":"2025-07-01T00:00:02Z","cwd":"/srv/last","file":"early.txt"}]}');
   assert.deepEqual((await get('/api/v2/mcp/tools/10')).json().relatedSessions.map(({ sessionId }) => sessionId), ['early']);
   const { totalMcpSessions, totalSize, lastActivity } = (await get('/api/v2/summary')).json();
   assert.deepEqual([totalMcpSessions, totalSize, lastActivity], [2, early.length + late.length, '2025-07-02T00:00:00.000Z']);

@@ -8,7 +8,7 @@ import shlex
 from .dashboard_requests import Request
 from .report import say
 
-# Of each kind, in each family, mode and tree.
+# Of each kind, in each family and mode.
 EXAMPLES = 2
 HIDDEN = b'{"error":"Internal server error","message":"An error occurred"}'
 
@@ -36,9 +36,10 @@ class Differences:
     def __init__(self, report):
         self.report = report
         self.runs = []
+        self.shown = collections.Counter()
 
     def begin(self, kind, zone, how, intended):
-        self.runs.append(Run(kind, zone, how, intended))
+        self.runs.append(Run(kind, zone, how, intended, self.shown))
         return self.runs[-1]
 
     def summarize(self):
@@ -62,8 +63,8 @@ class Differences:
 class Run:
     """One tree, zone and mode."""
 
-    def __init__(self, kind, zone, how, intended):
-        self.kind, self.zone, self.how, self.intended = kind, zone, how, intended
+    def __init__(self, kind, zone, how, intended, shown):
+        self.kind, self.zone, self.how, self.intended, self.shown_kinds = kind, zone, how, intended, shown
         self.asked = self.total = 0
         self.kinds = collections.Counter()
         self.seen = collections.Counter()
@@ -86,7 +87,11 @@ class Run:
         self.total += 1
         for what in differing:
             self.kinds[request.family, what] += 1
-        if self.kinds[request.family, differing[0]] <= EXAMPLES:
+        # With the body its length and its tag differ, too.
+        telling = tuple(what for what in differing if what not in ("header etag", "header content-length")) or tuple(differing)
+        kind = (request.family, bool(self.how.get("exact")), telling)
+        self.shown_kinds[kind] += 1
+        if self.shown_kinds[kind] <= EXAMPLES:
             self.show(request, node, native, differing)
 
     def show(self, request, node, native, differing):

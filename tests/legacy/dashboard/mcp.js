@@ -9,6 +9,8 @@ const { answering, paginate, readPaging, refusal } = require('./parameters');
 const PAGING = { limit: 50, largestLimit: 500 };
 const MOST_RELATED = 20;
 const CALLING = 'Calling MCP tool:';
+// Where `.` of a regular expression stops.
+const LINE_ENDS = /[\n\r\u2028\u2029]/;
 
 function serveMcp(settings, cache) {
   const router = express.Router();
@@ -51,69 +53,65 @@ function serveMcp(settings, cache) {
   return router;
 }
 
-function logRow({ file, path, modified, size, entries, sessionId }) {
-  return { file, filePath: path, timestamp: modified, size, entries: entries.length, sessionId };
+function logRow({ file, path, modified, size, entries, sessionId, error }) {
+  return { file, filePath: path, timestamp: modified, size, entries: entries.length, sessionId, error };
 }
 
 // First and last are so in the order of the files, not of time.
 function countTools(logs) {
   const tools = new Map();
-  const sessions = new Map();
-  let totalCalls = 0;
+  const sessions = [];
   for (const log of logs) {
+    const session = { tools: {}, startTime: null, endTime: null, cwd: null };
     for (const entry of log.entries) {
-      const name = toolOf(entry);
-      if (!name) continue;
-      totalCalls += 1;
-      addCall(tools, name, entry, log);
-      addToSession(sessions, name, entry, log);
+      try {
+        addEntry(tools, session, entry);
+      } catch {
+        // An entry that throws, such as null, ends there.
+      }
     }
+    const used = Object.keys(session.tools);
+    if (used.length > 0) sessions.push(sessionRow(log, session));
+    // Keys are texts: a tool that is named by a number is not found.
+    for (const name of used) if (tools.has(name)) tools.get(name).sessionCount += 1;
   }
+  const rows = [...tools.values()];
   return {
-    totalCalls,
-    uniqueTools: tools.size,
-    tools: [...tools.values()]
-      .map(({ name, count, sessionIds, firstUsed, lastUsed }) => ({
-        name,
-        count,
-        sessionCount: sessionIds.size,
-        firstUsed,
-        lastUsed,
-      }))
-      .sort((a, b) => b.count - a.count),
-    sessions: [...sessions.values()].sort((a, b) => new Date(b.startTime) - new Date(a.startTime)),
+    totalCalls: rows.reduce((sum, { count }) => sum + count, 0),
+    uniqueTools: rows.length,
+    tools: rows.sort((a, b) => b.count - a.count),
+    sessions: sessions.sort((a, b) => new Date(b.startTime) - new Date(a.startTime)),
   };
 }
 
-function toolOf(entry) {
-  if (entry.method === 'tools/call' && entry.params && entry.params.name) return entry.params.name;
-  if (typeof entry.debug === 'string' && entry.debug.startsWith(CALLING)) return entry.debug.slice(CALLING.length).trim();
-  return null;
-}
-
-function addCall(tools, name, { timestamp }, { sessionId }) {
-  if (!tools.has(name)) tools.set(name, { name, count: 0, sessionIds: new Set(), firstUsed: timestamp });
-  const tool = tools.get(name);
-  tool.count += 1;
-  tool.sessionIds.add(sessionId);
-  tool.lastUsed = timestamp;
-}
-
-function addToSession(sessions, name, { timestamp, params }, { sessionId, project, file }) {
-  if (!sessions.has(sessionId)) {
-    sessions.set(sessionId, {
-      sessionId,
-      projectName: project,
-      tools: {},
-      startTime: timestamp,
-      endTime: timestamp,
-      cwd: (params && params.cwd) || project,
-      file,
-    });
+// Times and the directory are those of any entry, also of one that calls nothing.
+function addEntry(tools, session, entry) {
+  if (entry.timestamp) {
+    session.startTime ||= entry.timestamp;
+    session.endTime = entry.timestamp;
   }
-  const session = sessions.get(sessionId);
-  session.tools[name] = (session.tools[name] || 0) + 1;
-  session.endTime = timestamp;
+  const name = toolOf(entry);
+  if (name) {
+    session.tools[name] = (session.tools[name] || 0) + 1;
+    const { timestamp } = entry;
+    if (!tools.has(name)) tools.set(name, { name, count: 0, sessionCount: 0, firstUsed: timestamp, lastUsed: timestamp });
+    const tool = tools.get(name);
+    tool.count += 1;
+    tool.lastUsed = timestamp;
+  }
+  if (entry.params?.cwd) session.cwd = entry.params.cwd;
+}
+
+function toolOf(entry) {
+  if (entry.method === 'tools/call' && entry.params?.name) return entry.params.name;
+  // What is no text throws.
+  if (!entry.debug || !entry.debug.startsWith(CALLING)) return null;
+  const [line] = entry.debug.slice(CALLING.length).trimStart().split(LINE_ENDS);
+  return line.trim();
+}
+
+function sessionRow({ sessionId, project, file }, { tools, startTime, endTime, cwd }) {
+  return { sessionId, projectName: project, tools, startTime, endTime, cwd: cwd || project, file };
 }
 
 module.exports = { serveMcp };

@@ -8,15 +8,15 @@ const { glob } = require('glob');
 
 const CACHE_KEY = 'mcp_files';
 
-// Returns [{ file, path, project, sessionId, size, modified, entries }] in the order in which the tree is walked.
+// Returns [{ file, path, project, sessionId, size, modified, entries }] in the order in which the tree is walked; a log that
+// cannot be read has `error` instead of `project` and `sessionId`.
 async function readMcpLogs(settings, cache) {
   const cached = cache.get(CACHE_KEY);
   if (cached) return cached;
   const found = await glob('**/mcp-logs-ide/*.txt', { cwd: settings.places.mcpLogs, nodir: true });
   const logs = await Promise.all(found.sort(walkOrder).map((name) => readLog(path.join(settings.places.mcpLogs, name))));
-  const readable = logs.filter((log) => log !== null);
-  cache.set(CACHE_KEY, readable);
-  return readable;
+  cache.set(CACHE_KEY, logs);
+  return logs;
 }
 
 // `glob` walks level by level and turns the names of each directory around. Which directory of a level it finishes
@@ -41,16 +41,16 @@ async function readLog(filePath) {
       entries: parseEntries(text),
     };
   } catch (error) {
-    console.warn(`dashboard: an MCP log is left out: ${error.message}`);
-    return null;
+    console.warn(`dashboard: an MCP log cannot be read: ${error.message}`);
+    // It is listed without a session, as one of now.
+    return { file: path.basename(filePath), path: filePath, size: 0, modified: new Date(), entries: [], error: error.message };
   }
 }
 
-// A JSON array, or else one object on each line; what is none is dropped.
+// A JSON array, whatever it holds, or else what each line holds; lines that are no JSON, or falsy, are dropped.
 function parseEntries(text) {
   const whole = parse(text);
-  const entries = Array.isArray(whole) ? whole : text.split('\n').map(parse);
-  return entries.filter((entry) => typeof entry === 'object' && entry !== null);
+  return Array.isArray(whole) ? whole : text.trim().split('\n').map(parse).filter(Boolean);
 }
 
 function parse(text) {
