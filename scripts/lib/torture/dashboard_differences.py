@@ -6,6 +6,7 @@ import re
 import shlex
 
 from .dashboard_requests import Request
+from .dashboard_sides import declined
 from .report import say
 
 # Of each kind, in each family and mode.
@@ -17,13 +18,13 @@ HIDDEN = b'{"error":"Internal server error","message":"An error occurred"}'
 
 def has_project_details(request, node, native):
     """Node fails for every project that exists, as soon as there is a session."""
-    return request.family == "project" and (node.status, native.status) == (500, 200) and node.body in (HIDDEN, b"")
+    return request.family == "project" and node.status == 500 and native.status in (200, 304) and node.body in (HIDDEN, b"")
 
 
 def refuses_neighbours(request, node, native):
-    """Node compares paths as texts, so that `.claude-evil` begins with `.claude`."""
-    outside = re.search(r"\.claude-evil|claude-cli-nodejs-x", request.target)
-    return request.family == "logs" and outside and native.status == 403 and node.status in (200, 404)
+    """Node compares paths as texts, so that `.claude-evil` begins with `.claude`, whether it is there or not."""
+    beside = re.search(r"(\.claude|claude-cli-nodejs)(?!/|%2F|&|$)", request.target)
+    return request.family == "logs" and beside and native.status == 403 and node.status in (200, 304, 404, 500)
 
 
 EXACT = {"no neighbours of the folders": refuses_neighbours}
@@ -52,10 +53,10 @@ class Differences:
             seen += run.seen
             wanted |= set(run.intended)
         if self.runs:
-            say(f"      {'family':<12}{'asked':>8}{'native':>8}{'left to Node':>14}{'meant':>8}{'different':>11}")
+            say(f"      {'family':<12}{'asked':>8}{'native':>8}{'declined':>10}{'Node':>8}{'meant':>8}{'different':>11}")
         for family, counts in sorted(families.items()):
-            row = [counts[name] for name in ("asked", "native", "left", "meant", "different")]
-            say(f"      {family:<12}{row[0]:>8}{row[1]:>8}{row[2]:>14}{row[3]:>8}{row[4]:>11}")
+            row = [counts[name] for name in ("asked", "native", "declined", "left", "meant", "different")]
+            say(f"      {family:<12}{row[0]:>8}{row[1]:>8}{row[2]:>10}{row[3]:>8}{row[4]:>8}{row[5]:>11}")
         for name in sorted(wanted):
             self.report.check(f"meant and seen: {name}", seen[name], seen[name] > 0, "≥ 1")
 
@@ -74,7 +75,7 @@ class Run:
     def add(self, request, node, native, differing):
         counts = self.counts[request.family]
         counts["asked"] += 1
-        counts["native" if native.side == "native" else "left"] += 1
+        counts["native" if native.side == "native" else "declined" if declined(native) else "left"] += 1
         self.asked += 1
         if not differing:
             return

@@ -53,7 +53,7 @@ CONTENT_TYPES = ["application/json", "application/json; charset=utf-8", "APPLICA
 ELSEWHERE = ["/", "/api/health", "/api", "/api/v2", "/api/v2/", "/api/v2/mcp", "/api/v2/mcp/", "/api/v2/logs", "/api/v2/logs/", "/api/v2/nothing", "/api/v2/summary/x",
              "/api/v2/models/x", "/api/v2/hourly/x", "/api/v2/daily/2025-07-01/x", "/api/v2/mcp/logs/x", "/api/v2/mcp/tools/x/y", "/api/v2/logs/content/x", "/api/v1/summary",
              "//api/v2/summary", "/favicon.ico", "/api/v2/summary.json", "/api/v2/summaryx", "/api/v2/daily-2025", "/api/v2/dail", "/api%2Fv2/summary", "/api/v2%2Fsummary"]
-METHODS = ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "PROPFIND", "REPORT"]
+METHODS = ["POST", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "OPTIONS", "OPTIONS", "HEAD", "TRACE", "PROPFIND"]
 WEIGHTS = {"summary": 4, "daily": 20, "day": 9, "monthly": 9, "month": 4, "models": 11, "projects": 15, "project": 5, "hourly": 9, "mcp/logs": 5, "mcp/tools": 3,
            "tool": 5, "logs": 9, "elsewhere": 3}
 

@@ -5,6 +5,7 @@ mod log;
 mod name;
 mod walk;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
 use std::io;
@@ -321,8 +322,8 @@ impl<'f> Usage<'f> {
             sessions.push(session);
         }
         let mut tools: Vec<_> = tools.into_values().collect();
-        tools.sort_by(|a, b| b.count.cmp(&a.count));
-        sessions.sort_by(|a, b| b.start.cmp(&a.start));
+        tools.sort_by_key(|tool| Reverse(tool.count));
+        sessions.sort_by_key(|session| Reverse(session.start));
         Self { tools, sessions }
     }
 }

@@ -4,10 +4,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
-/// What a judge says of each text.
-pub(super) fn ask(judge: &str, texts: &[String]) -> Vec<Value> {
+/// What a judge says of each question, most of which are texts.
+pub(super) fn ask(judge: &str, questions: &[impl Serialize]) -> Vec<Value> {
     let folder = Path::new(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/tests/oracle/dashboard"
@@ -23,9 +24,9 @@ pub(super) fn ask(judge: &str, texts: &[String]) -> Vec<Value> {
         .stdout(Stdio::piped())
         .spawn();
     let mut oracle = oracle.expect("`node` is on PATH: run ./scripts/test");
-    let lines: String = texts
+    let lines: String = questions
         .iter()
-        .map(|text| json!([judge, text]).to_string() + "\n")
+        .map(|question| json!([judge, question]).to_string() + "\n")
         .collect();
     let mut stdin = oracle.stdin.take().unwrap();
     let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()).unwrap());
@@ -35,7 +36,7 @@ pub(super) fn ask(judge: &str, texts: &[String]) -> Vec<Value> {
         .collect();
     writer.join().unwrap();
     assert!(oracle.wait().unwrap().success());
-    assert_eq!(answers.len(), texts.len());
+    assert_eq!(answers.len(), questions.len());
     answers
 }
 

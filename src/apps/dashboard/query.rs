@@ -26,9 +26,9 @@ pub(super) struct Query(IndexMap<String, Value>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Text(String),
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// The order of its keys is that of their first assignment, which is JavaScript's for all but array indexes.
-    Map(IndexMap<String, Value>),
+    Map(IndexMap<String, Self>),
     /// What `a[b]=1&a=c` gives to `c`. Only inside of maps.
     True,
 }
@@ -96,8 +96,8 @@ impl Value {
 enum Node {
     Text(String),
     True,
-    List(Vec<Option<Node>>),
-    Map(IndexMap<String, Node>),
+    List(Vec<Option<Self>>),
+    Map(IndexMap<String, Self>),
 }
 
 /// The pairs with equal keys joined, in the order of `Object.keys`: array indexes come first.

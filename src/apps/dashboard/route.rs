@@ -121,7 +121,91 @@ fn decode(raw: &str) -> Result<String, Thrown> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::oracle::{Random, ask};
     use super::*;
+
+    /// As the oracle says it.
+    fn said(path: &str) -> Value {
+        match Endpoint::of(path) {
+            Err(thrown) => json!(thrown.status.as_u16()),
+            Ok(None) => Value::Null,
+            Ok(Some(endpoint)) => match endpoint {
+                Endpoint::Summary => json!(["summary/"]),
+                Endpoint::Daily => json!(["daily/"]),
+                Endpoint::Day(date) => json!(["daily/:date", date]),
+                Endpoint::Monthly => json!(["monthly/"]),
+                Endpoint::Month(month) => json!(["monthly/:month", month]),
+                Endpoint::Models => json!(["models/"]),
+                Endpoint::Projects => json!(["projects/"]),
+                Endpoint::Project(name) => json!(["projects/:projectName", name]),
+                Endpoint::Hourly => json!(["hourly/"]),
+                Endpoint::McpLogs => json!(["mcp/logs"]),
+                Endpoint::McpTools => json!(["mcp/tools"]),
+                Endpoint::McpTool(name) => json!(["mcp/tools/:toolName", name]),
+                Endpoint::LogContent => json!(["logs/content"]),
+            },
+        }
+    }
+
+    #[test]
+    fn generated_paths_are_read_as_by_express() {
+        let begins = [
+            "/api/v2/summary",
+            "/api/v2/daily",
+            "/API/v2/Monthly",
+            "/api/v2/models",
+            "/api/V2/projects",
+            "/api/v2/hourly",
+            "/api/v2/mcp",
+            "/api/v2/MCP/tools",
+            "/api/v2/mcp/logs",
+            "/api/v2/logs",
+            "/api/v2/logs/content",
+            "/api/v2",
+            "/api",
+            "",
+            "/",
+            "//",
+        ];
+        let ends = [
+            "",
+            "/",
+            "/",
+            "//",
+            "x",
+            "/x",
+            "/2025-07-01",
+            "/tools",
+            "/Logs",
+            "/content",
+            "/a%2Fb",
+            "/%20",
+            "%",
+            "/%E0%A4%A",
+            "/%C3%A9",
+            "/.",
+            "/..",
+            "+",
+            "/:",
+            "/'",
+            "/\\",
+        ];
+        let mut random = Random::new(11);
+        let mut paths: Vec<String> = (0..10_000)
+            .map(|_| {
+                let begin = *random.pick(&begins);
+                let count = random.below(5);
+                let ends: String = (0..count).map(|_| *random.pick(&ends)).collect();
+                format!("{begin}{ends}")
+            })
+            .collect();
+        paths.retain(|path| path.starts_with('/'));
+        for (path, expected) in paths.iter().zip(ask("route", &paths)) {
+            assert_eq!(said(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn paths_are_read_as_by_express() {
