@@ -1,4 +1,4 @@
-"""Measures the answers of the dashboard, native and Node's; started by `scripts/bench dashboard`, which explains the options.
+"""Measures answers of the dashboard, native and Node's; started by `scripts/bench dashboard`, which explains the options.
 
 Every request takes the same way: TLS to a strangler, which answers itself where a header says so, and asks Node else. One
 Node has no cache, another the cache of the original. All of it is over one generated tree.
@@ -50,8 +50,8 @@ where = {{ "header:x-side" = "native" }}
 to = "native"
 timeout = "60s"
 """
-PATHS = ["summary", "daily", "daily/{date}", "monthly", "monthly/{month}", "models", "projects", "hourly", "mcp/logs", "mcp/tools",
-         "mcp/tools/{name}", "logs/content"]
+PATHS = ["summary", "daily", "daily/{date}", "monthly", "monthly/{month}", "models", "projects", "hourly", "mcp/logs",
+         "mcp/tools", "mcp/tools/{name}", "logs/content"]
 NO_LIMIT = 1_000_000_000
 # What the page of the dashboard asks for at once.
 PAGE = ["summary", "daily?limit=30", "monthly?limit=12", "mcp/logs?limit=100", "mcp/tools", "projects?limit=50", "models"]
@@ -85,22 +85,24 @@ class Dashboards(Bench):
         port = free_port()
         self.made += 1
         paths = ", ".join(f'"GET /api/v2/{path}"' for path in PATHS)
-        text = ROUTES.format(port=port, cert=self.cert, key=self.key, node=node.port, home=self.home, paths=paths, limit=NO_LIMIT)
+        files = {"cert": self.cert, "key": self.key, "home": self.home}
+        text = ROUTES.format(port=port, node=node.port, paths=paths, limit=NO_LIMIT, **files)
         routes = self.write(f"routes{self.made}.toml", text)
         return Server(f"strangler{self.made}", port, [self.binary, "serve", "--routes", str(routes)], self, self.proxy_cpus)
 
     def endpoints(self):
         """One question of each kind, about what there is."""
         file = max(sorted((self.home / ".claude/todos").iterdir()), key=lambda path: path.stat().st_size)
-        return ["summary", "daily", "daily?startHour=9&endHour=17", "daily/2025-10-10", "monthly", "monthly/2025-10", "models", "projects",
-                "hourly", "mcp/logs", "mcp/tools", "mcp/tools/openFile", f"logs/content?file={quote(str(file))}"]
+        return ["summary", "daily", "daily?startHour=9&endHour=17", "daily/2025-10-10", "monthly", "monthly/2025-10", "models",
+                "projects", "hourly", "mcp/logs", "mcp/tools", "mcp/tools/openFile", f"logs/content?file={quote(str(file))}"]
 
     def append(self, chance):
-        """A line to one of the transcripts, and one to an MCP log."""
+        """A line more in one of the transcripts."""
         transcript = chance.choice(sorted((self.home / ".claude/projects").glob("*/*.jsonl")))
         usage = {"input_tokens": chance.randrange(1000), "output_tokens": 5}
         message = {"model": "claude-opus-4-20250514", "usage": usage}
-        line = json.dumps({"timestamp": f"2025-10-10T10:10:10.{chance.randrange(1000):03}Z", "sessionId": "appended", "message": message})
+        timestamp = f"2025-10-10T10:10:10.{chance.randrange(1000):03}Z"
+        line = json.dumps({"timestamp": timestamp, "sessionId": "appended", "message": message})
         with open(transcript, "a", encoding="utf-8") as end:
             end.write(line + "\n")
 
@@ -158,7 +160,7 @@ class Client:
 
 
 def page_load(server, side):
-    """Milliseconds until the seven answers of a page are complete, which are asked for at once on connections that are open."""
+    """Milliseconds until the seven answers of a page are complete, asked for at once on connections that are open."""
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(Client(server, side)) for _ in PAGE]
         began = time.perf_counter()
@@ -278,8 +280,10 @@ def report(names, samples, memory):
     rows = []
     for name in [*names, "page"]:
         shown = {"page": "**page load, 7 at once**"}.get(name, name.partition("?file=")[0])
-        rows.append([shown, *(figure(name, way) for way in WAYS), times(name, "node cold", "native cold"), times(name, "node cached", "native warm")])
-    print_table(["ms", "Node cold", "Node cached", "native cold", "native warm", "native, a file grew", "cold ×", "cached ×"], rows)
+        ratios = [times(name, "node cold", "native cold"), times(name, "node cached", "native warm")]
+        rows.append([shown, *(figure(name, way) for way in WAYS), *ratios])
+    head = ["ms", "Node cold", "Node cached", "native cold", "native warm", "native, a file grew", "cold ×", "cached ×"]
+    print_table(head, rows)
     say("")
     say(f"Index of the tree, with the first answer: {samples.median('index', 'native first'):.0f} ms; page load that builds it:"
         f" {samples.median('page', 'native first'):.0f} ms")
@@ -335,8 +339,8 @@ def main():
     try:
         dashboards = Dashboards(folder, options)
         node = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout.strip()
-        say(f"{os.cpu_count()} CPUs, Node {node}, load {os.getloadavg()[0]:.1f}; {dashboards.about}; TLS 1.3 to the client, one kept"
-            f" connection; medians of {options.rounds} interleaved rounds, in ms")
+        say(f"{os.cpu_count()} CPUs, Node {node}, load {os.getloadavg()[0]:.1f}; {dashboards.about}; TLS 1.3 to the client, on one"
+            f" kept connection; medians of {options.rounds} interleaved rounds, in ms")
         say("")
         samples, memory = measure(options, dashboards)
         report(dashboards.endpoints(), samples, memory)

@@ -27,8 +27,13 @@ def refuses_neighbours(request, node, native):
     return request.family == "logs" and beside and native.status == 403 and node.status in (200, 304, 404, 500)
 
 
+def follows_no_link_out(request, node, native):
+    """Node shows whatever a link below its folders leads to."""
+    return request.family == "logs" and "link" in request.target and native.status == 403 and node.status in (200, 304)
+
+
 EXACT = {"no neighbours of the folders": refuses_neighbours}
-INTENDED = {**EXACT, "details of projects": has_project_details}
+INTENDED = {**EXACT, "details of projects": has_project_details, "no links out of the folders": follows_no_link_out}
 
 
 class Differences:
@@ -101,7 +106,8 @@ class Run:
             return
         say(f"      {', '.join(differing)}: {shown(request)}")
         if node.body != native.body:
-            at = next((n for n, (a, b) in enumerate(zip(node.body, native.body)) if a != b), min(len(node.body), len(native.body)))
+            pairs = enumerate(zip(node.body, native.body))
+            at = next((place for place, (ours, theirs) in pairs if ours != theirs), min(len(node.body), len(native.body)))
             say(f"        node   …{excerpt(node.body, at)}")
             say(f"        native …{excerpt(native.body, at)}")
         for name in (what.removeprefix("header ") for what in differing if what.startswith("header ")):
@@ -110,7 +116,8 @@ class Run:
 
     def again(self, request):
         asked = [request.method, request.target, request.headers, request.body.decode("latin-1")]
-        return json.dumps({"tree": self.kind, "zone": self.zone, "exact": bool(self.how.get("exact")), "requests": [asked]})
+        exact = bool(self.how.get("exact"))
+        return json.dumps({"tree": self.kind, "zone": self.zone, "exact": exact, "requests": [asked]})
 
     def first(self):
         return shown(self.examples[0]) if self.examples else ""

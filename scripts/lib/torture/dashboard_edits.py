@@ -1,4 +1,4 @@
-"""The tree changes under the running application: the next answer knows of it. And while an index is built, others answer."""
+"""The tree changes under the running application, and the next answer knows of it; and others answer while it is read."""
 
 import asyncio
 import contextlib
@@ -12,10 +12,12 @@ from .dashboard_sides import both, compare, generate
 from .report import spread
 
 QUESTIONS = [
-    "/api/v2/summary", "/api/v2/daily?limit=1000", "/api/v2/daily?limit=1000&startHour=5&endHour=17", "/api/v2/monthly?limit=120",
-    "/api/v2/models", "/api/v2/projects?limit=200", "/api/v2/projects?limit=200&sortBy=messageCount", "/api/v2/hourly", "/api/v2/mcp/logs?limit=500",
-    "/api/v2/mcp/tools", "/api/v2/daily/2025-10-10", "/api/v2/monthly/2025-10", "/api/v2/logs/content?file={home}/.claude/todos/new.json",
+    "/api/v2/summary", "/api/v2/daily?limit=1000", "/api/v2/daily?limit=1000&startHour=5&endHour=17",
+    "/api/v2/monthly?limit=120", "/api/v2/models", "/api/v2/projects?limit=200",
+    "/api/v2/projects?limit=200&sortBy=messageCount", "/api/v2/hourly", "/api/v2/mcp/logs?limit=500", "/api/v2/mcp/tools",
+    "/api/v2/daily/2025-10-10", "/api/v2/monthly/2025-10", "/api/v2/logs/content?file={home}/.claude/todos/new.json",
 ]
+TASKS = "Library/Application Support/Code/User/globalStorage/saoudrizwan.claude-dev"
 BUILDS = 6
 APPENDED = 200
 
@@ -36,14 +38,16 @@ async def run(stage):
                 asked += 1
                 if found := compare(node, native):
                     wrong.append(f"after {name}: {target}: {', '.join(found)}")
-        stage.report.zero(f"edits: different of {asked} answers after {len(changes) - 1} edits", len(wrong), "; ".join(wrong[:4]))
+        what = f"edits: different of {asked} answers after {len(changes) - 1} edits"
+        stage.report.zero(what, len(wrong), "; ".join(wrong[:4]))
         await while_it_grows(stage, home, sides)
 
 
 def line(second, tokens=100, project="new"):
     usage = {"input_tokens": tokens, "output_tokens": 7, "cache_read_input_tokens": 3}
     message = {"model": "claude-opus-4-20250514", "usage": usage}
-    return json.dumps({"timestamp": f"2025-10-10T10:{second // 60:02}:{second % 60:02}.123Z", "sessionId": project, "message": message}) + "\n"
+    time = f"2025-10-10T10:{second // 60:02}:{second % 60:02}.123Z"
+    return json.dumps({"timestamp": time, "sessionId": project, "message": message}) + "\n"
 
 
 def edits(home):
@@ -83,7 +87,7 @@ def edits(home):
         ("the other half", lambda: file.open("ab").write("ü".encode()[1:] + b'"}\n')),
         ("lines appended under an old time", lambda: keeping_time(file, lambda: append(file, line(5)))),
         ("another modification time", lambda: os.utime(file, (1_750_000_000, 1_750_000_000))),
-        ("other text of equal length", lambda: write(other, other.read_text(encoding="utf-8").replace("input_tokens\":1", "input_tokens\":2"))),
+        ("other text of equal length", lambda: write(other, other.read_text(encoding="utf-8").replace('tokens":1', 'tokens":2'))),
         ("a file renamed over it", lambda: replace(other, line(10) + line(11))),
         ("a renamed file of equal length", lambda: replace(other, line(12) + line(13))),
         ("a new project", lambda: write(new, line(20, project="fresh"))),
@@ -112,7 +116,7 @@ def edits(home):
         ("a todo", lambda: write(todos / "new.json", "[]")),
         ("which changes", lambda: write(todos / "new.json", '[{"content":"x"}]')),
         ("without it", (todos / "new.json").unlink),
-        ("a task", lambda: (home / "Library/Application Support/Code/User/globalStorage/saoudrizwan.claude-dev/new").mkdir(parents=True)),
+        ("a task", lambda: (home / TASKS / "new").mkdir(parents=True)),
         ("a deleted project", lambda: shutil.rmtree(projects / "-new")),
         ("all projects moved away", lambda: os.rename(projects, home / "away")),
         ("and back", lambda: os.rename(home / "away", projects)),
@@ -141,9 +145,11 @@ async def while_it_grows(stage, home, sides):
             written.append(number)
     await asyncio.gather(*readers)
     node, native = await messages(sides.lane("edits").ask_node), await messages(sides.lane("edits").ask_native)
-    stage.report.check("a file that grows: messages at the end, Node and native", f"{node} {native}", node == native == APPENDED + 1, f"{APPENDED + 1} twice")
-    falling = sum(later is None or earlier is None or later > APPENDED + 1 for earlier, later in zip(totals, totals[1:]))
-    stage.report.zero(f"a file that grows: wrong of {len(totals)} answers meanwhile", falling)
+    wanted = APPENDED + 1
+    what = "a file that grows: messages at the end, Node and native"
+    stage.report.check(what, f"{node} {native}", node == native == wanted, f"{wanted} twice")
+    wrong = sum(total is None or total > wanted for total in totals)
+    stage.report.zero(f"a file that grows: wrong of {len(totals)} answers meanwhile", wrong)
 
 
 async def messages(ask):
@@ -155,7 +161,7 @@ async def build(stage):
     """A fresh proxy builds the index of the large tree at its first request, while others ask for something else."""
     home = stage.trees.get("large") or generate(stage.folder / "home-large", "large")
     stage.trees["large"] = home
-    times, built, quiet = {"node": [], "native": []}, [], {"node": [], "native": []}
+    times, quiet = {"node": [], "native": []}, {"node": [], "native": []}
     file = next(path for path in sorted((home / ".claude/todos").iterdir()))
     asked = {"node": "/elsewhere", "native": f"/api/v2/logs/content?file={file}"}
     for _ in range(2 if stage.quick else BUILDS):
@@ -169,8 +175,8 @@ async def build(stage):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-            built.append(answer.milliseconds)
-            stage.report.check("the index of the large tree: first answer", f"{answer.status} after {answer.milliseconds:.0f} ms", answer.status == 200)
+            first = f"{answer.status} after {answer.milliseconds:.0f} ms"
+            stage.report.check("the index of the large tree: first answer", first, answer.status == 200)
             stage.report.note("memory of the proxy then", f"{sides.proxy.memory_mb():.1f} MB")
     for side, own in times.items():
         stage.report.note(f"{side}, otherwise: median / p99 / max of {len(quiet[side])}", spread(quiet[side]))
