@@ -29,7 +29,7 @@ enum Day {
     Any,
     /// Units of UTF-16.
     Text(Vec<u16>),
-    /// What is compared with `===`, or with `<` as something that has no text.
+    /// A list is never `===` a text, while `<` makes a text of it.
     Never,
 }
 
@@ -115,17 +115,26 @@ struct Bucket {
 }
 
 impl Filter {
-    pub(super) fn parse(query: &Query) -> Self {
-        let day = |name| match query.get(name).filter(|value| value.is_truthy()) {
+    /// # Errors
+    /// The 500 for what has no text to compare with.
+    pub(super) fn parse(query: &Query) -> Result<Self, Answer> {
+        let date = match query.get("date").filter(|value| value.is_truthy()) {
             None => Day::Any,
             Some(Value::Text(text)) => Day::Text(text.encode_utf16().collect()),
             Some(_) => Day::Never,
         };
-        Self {
-            date: day("date"),
-            start: day("startDate"),
-            end: day("endDate"),
-        }
+        let bound = |name| match query.get(name).filter(|value| value.is_truthy()) {
+            None => Ok(Day::Any),
+            Some(value) => match value.to_text() {
+                Ok(text) => Ok(Day::Text(text.encode_utf16().collect())),
+                Err(_) => Err(failure()),
+            },
+        };
+        Ok(Self {
+            date,
+            start: bound("startDate")?,
+            end: bound("endDate")?,
+        })
     }
 
     fn has(&self, date: &str) -> bool {
