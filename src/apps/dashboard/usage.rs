@@ -140,7 +140,7 @@ impl Usage {
             Ok(filter) => filter,
             Err(answer) => return answer,
         };
-        let show = move |_: &Shared, view: &View| hourly::show(view, &filter);
+        let show = move |_: &Shared, view: &View| hourly::show(view, filter);
         self.answer_or(hourly::failure, show).await
     }
 

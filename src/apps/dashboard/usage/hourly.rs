@@ -1,6 +1,7 @@
 //! GET /api/v2/hourly: local hours of days of UTC.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
 
 use http::StatusCode;
 use serde::Serialize;
@@ -17,14 +18,14 @@ const HOURS: usize = 24;
 const MILLISECONDS_AN_HOUR: i64 = 3_600_000;
 
 /// Which days count.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Filter {
     date: Day,
     start: Day,
     end: Day,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 enum Day {
     Any,
     /// Units of UTF-16.
@@ -164,8 +165,32 @@ pub(super) fn failure() -> Answer {
     )
 }
 
-/// The whole answer.
-pub(super) fn show(view: &View, filter: &Filter) -> Answer {
+/// Answers that were made of one view. They are long, and the page of the dashboard asks for few different ones.
+#[derive(Debug, Default)]
+pub(super) struct Shown(Mutex<VecDeque<(Filter, Answer)>>);
+
+/// How many are kept, some 200 KB each.
+const KEPT: usize = 8;
+
+/// The whole answer, kept as long as the view.
+pub(super) fn show(view: &View, filter: Filter) -> Answer {
+    let lock = || {
+        view.hourly()
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    };
+    if let Some((_, answer)) = lock().iter().find(|(known, _)| *known == filter) {
+        return answer.clone();
+    }
+    let answer = show_anew(view, &filter);
+    let mut shown = lock();
+    shown.truncate(KEPT - 1);
+    shown.push_front((filter, answer.clone()));
+    answer
+}
+
+fn show_anew(view: &View, filter: &Filter) -> Answer {
     if view.totals().is_poisoned {
         return failure();
     }

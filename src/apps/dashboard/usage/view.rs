@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::super::index::Snapshot;
 use super::super::index::record::{Moment, Session};
 use super::super::zone::Zone;
+use super::hourly::Shown;
 use super::totals::{Keys, Sums, Totals, keys};
 
 /// A snapshot, added up.
@@ -16,6 +17,7 @@ pub(in crate::apps::dashboard) struct View {
     totals: Totals,
     /// Sorted at the first question that needs it.
     timeline: OnceLock<Vec<Place>>,
+    hourly: Shown,
 }
 
 /// Where a line with usage is found.
@@ -47,6 +49,7 @@ impl View {
             keys,
             totals,
             timeline: OnceLock::new(),
+            hourly: Shown::default(),
         }
     }
 
@@ -60,6 +63,10 @@ impl View {
 
     pub(in crate::apps::dashboard) fn zone(&self) -> &Zone {
         &self.zone
+    }
+
+    pub(super) fn hourly(&self) -> &Shown {
+        &self.hourly
     }
 
     /// The sums of one project alone.
