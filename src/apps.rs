@@ -4,6 +4,7 @@ mod dashboard;
 mod garden;
 mod timecard;
 
+pub(crate) use self::dashboard::process as process_dashboard;
 use crate::native::App;
 
 /// All of them.

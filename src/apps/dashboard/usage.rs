@@ -7,7 +7,7 @@ mod models;
 mod monthly;
 mod projects;
 mod sort;
-mod totals;
+pub(super) mod totals;
 mod trap;
 mod view;
 
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use self::trap::Trap;
-pub(super) use self::view::View;
+pub(super) use self::view::{Detail, View};
 use super::Compat;
 use super::answer::{Answer, Thrown};
 use super::index::Index;
@@ -136,14 +136,12 @@ impl Usage {
 
     /// GET /api/v2/hourly
     pub(super) async fn hourly(&self, query: &Query) -> Answer {
-        let filter = hourly::Filter::parse(query);
-        match self.view().await {
-            Ok(view) => hourly::show(&view, &filter),
-            Err(error) => {
-                log_unreadable(&error);
-                hourly::failure()
-            }
-        }
+        let filter = match hourly::Filter::parse(query) {
+            Ok(filter) => filter,
+            Err(answer) => return answer,
+        };
+        let show = move |_: &Shared, view: &View| hourly::show(view, filter);
+        self.answer_or(hourly::failure, show).await
     }
 
     /// What the summary needs.
@@ -165,11 +163,22 @@ impl Usage {
     }
 
     async fn answer(&self, show: impl FnOnce(&Shared, &View) -> Answer + Send + 'static) -> Answer {
+        // The message of Node's own error, which only development shows.
+        let unreadable = || Thrown::new("Failed to process project data").into();
+        self.answer_or(unreadable, show).await
+    }
+
+    /// Both the comparison of the tree and the making of an answer may take a while, apart from the runtime.
+    async fn answer_or(
+        &self,
+        unreadable: fn() -> Answer,
+        show: impl FnOnce(&Shared, &View) -> Answer + Send + 'static,
+    ) -> Answer {
         let shared = Arc::clone(&self.0);
         let answer = tokio::task::spawn_blocking(move || match shared.view() {
             Ok(view) => show(&shared, &view),
             Err(error) => {
-                log_unreadable(&error);
+                tracing::error!(%error, "the usage of the dashboard cannot be read");
                 unreadable()
             }
         });
@@ -202,15 +211,6 @@ impl Shared {
 pub(super) fn view_of(projects: PathBuf, zone: Zone) -> io::Result<View> {
     let snapshot = Index::new(projects, zone.clone()).now()?;
     Ok(View::new(snapshot, zone))
-}
-
-fn log_unreadable(error: &io::Error) {
-    tracing::error!(%error, "the usage of the dashboard cannot be read");
-}
-
-/// The message of Node's own error, which only development shows.
-fn unreadable() -> Answer {
-    Thrown::new("Failed to process project data").into()
 }
 
 fn summary(view: &View) -> Summary {

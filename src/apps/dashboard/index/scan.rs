@@ -303,18 +303,14 @@ impl<'t> Cursor<'t> {
             let closing = quotes & !escaped;
             // The bytes before the closing quote, or all.
             let inside = (closing & closing.wrapping_neg()).wrapping_sub(1);
-            if bits(block, is_control) & inside != 0 {
+            if has_control(block) && bits(block, is_control) & inside != 0 {
                 return None;
             }
             let escaped = escaped & inside;
             if escaped != 0 {
                 has_escapes = true;
-                let units = bits(block, |lanes| lanes.simd_eq(u8x16::splat(b'u')));
-                let known = quotes | backslashes | bits(block, is_escape_letter) | units;
-                if escaped & !known != 0 {
-                    return None;
-                }
-                self.check_units(at, escaped & units)?;
+                let usual = quotes | backslashes | bits(block, is_escape_letter);
+                self.check_escapes(at, escaped & !usual)?;
             }
             if closing != 0 {
                 let end = at + closing.trailing_zeros() as usize;
@@ -329,15 +325,21 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Whether four hexadecimal digits follow each marked `u`.
-    fn check_units(&self, block: usize, mut units: u64) -> Option<()> {
-        while units != 0 {
-            let digits = block + units.trailing_zeros() as usize + 1;
-            let digits = self.text.get(digits..digits + 4)?;
-            if !digits.iter().all(u8::is_ascii_hexdigit) {
-                return None;
+    /// Whether each marked byte is a slash, or a `u` with four hexadecimal digits.
+    fn check_escapes(&self, block: usize, mut marked: u64) -> Option<()> {
+        while marked != 0 {
+            let at = block + marked.trailing_zeros() as usize;
+            match self.text.get(at)? {
+                b'/' => {}
+                b'u' => {
+                    let digits = self.text.get(at + 1..at + 5)?;
+                    if !digits.iter().all(u8::is_ascii_hexdigit) {
+                        return None;
+                    }
+                }
+                _ => return None,
             }
-            units &= units - 1;
+            marked &= marked - 1;
         }
         Some(())
     }
@@ -441,14 +443,22 @@ fn is_control(lanes: u8x16) -> u8x16 {
     lanes.simd_eq(lanes.min(u8x16::splat(0x1f)))
 }
 
-/// `b`, `f`, which are the same but for one bit, `n`, `r`, `t` and the slash.
+/// Whether any byte is one, with less work than finding out which.
+#[inline]
+fn has_control(block: &[u8; BLOCK]) -> bool {
+    let (lanes, _) = block.as_chunks::<LANES>();
+    let any = lanes.iter().fold(u8x16::splat(0), |any, &lanes| {
+        any | is_control(u8x16::from(lanes))
+    });
+    any.to_bitmask() != 0
+}
+
+/// Letters after a backslash: `b` and `r`, `f` and `n`, which are the same but for one bit, and `t`.
 #[inline]
 fn is_escape_letter(lanes: u8x16) -> u8x16 {
-    (lanes & u8x16::splat(!4)).simd_eq(u8x16::splat(b'b'))
-        | lanes.simd_eq(u8x16::splat(b'n'))
-        | lanes.simd_eq(u8x16::splat(b'r'))
+    (lanes & u8x16::splat(!0x10)).simd_eq(u8x16::splat(b'b'))
+        | (lanes & u8x16::splat(!0x08)).simd_eq(u8x16::splat(b'f'))
         | lanes.simd_eq(u8x16::splat(b't'))
-        | lanes.simd_eq(u8x16::splat(b'/'))
 }
 
 /// The bytes after backslashes that are not escaped themselves, and whether the first byte of the next block is one: of

@@ -192,7 +192,7 @@ fn filtered<'v>(view: &'v View, days: &[&'v Day], hours: Hours) -> Vec<FilteredR
         let (sums, sessions, is_found) = &mut found[place];
         *sums += &detail.sums;
         *is_found = true;
-        if detail.has_session {
+        if detail.session_id.is_truthy() {
             sessions.push(detail.session);
         }
     }

@@ -1,6 +1,7 @@
 //! GET /api/v2/hourly: local hours of days of UTC.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
 
 use http::StatusCode;
 use serde::Serialize;
@@ -17,19 +18,19 @@ const HOURS: usize = 24;
 const MILLISECONDS_AN_HOUR: i64 = 3_600_000;
 
 /// Which days count.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Filter {
     date: Day,
     start: Day,
     end: Day,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 enum Day {
     Any,
     /// Units of UTF-16.
     Text(Vec<u16>),
-    /// What is compared with `===`, or with `<` as something that has no text.
+    /// A list is never `===` a text, while `<` makes a text of it.
     Never,
 }
 
@@ -115,17 +116,26 @@ struct Bucket {
 }
 
 impl Filter {
-    pub(super) fn parse(query: &Query) -> Self {
-        let day = |name| match query.get(name).filter(|value| value.is_truthy()) {
+    /// # Errors
+    /// The 500 for what has no text to compare with.
+    pub(super) fn parse(query: &Query) -> Result<Self, Answer> {
+        let date = match query.get("date").filter(|value| value.is_truthy()) {
             None => Day::Any,
             Some(Value::Text(text)) => Day::Text(text.encode_utf16().collect()),
             Some(_) => Day::Never,
         };
-        Self {
-            date: day("date"),
-            start: day("startDate"),
-            end: day("endDate"),
-        }
+        let bound = |name| match query.get(name).filter(|value| value.is_truthy()) {
+            None => Ok(Day::Any),
+            Some(value) => match value.to_text() {
+                Ok(text) => Ok(Day::Text(text.encode_utf16().collect())),
+                Err(_) => Err(failure()),
+            },
+        };
+        Ok(Self {
+            date,
+            start: bound("startDate")?,
+            end: bound("endDate")?,
+        })
     }
 
     fn has(&self, date: &str) -> bool {
@@ -155,8 +165,32 @@ pub(super) fn failure() -> Answer {
     )
 }
 
-/// The whole answer.
-pub(super) fn show(view: &View, filter: &Filter) -> Answer {
+/// Answers that were made of one view. They are long, and the page of the dashboard asks for few different ones.
+#[derive(Debug, Default)]
+pub(super) struct Shown(Mutex<VecDeque<(Filter, Answer)>>);
+
+/// How many are kept, some 200 KB each.
+const KEPT: usize = 8;
+
+/// The whole answer, kept as long as the view.
+pub(super) fn show(view: &View, filter: Filter) -> Answer {
+    let lock = || {
+        view.hourly()
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    };
+    if let Some((_, answer)) = lock().iter().find(|(known, _)| *known == filter) {
+        return answer.clone();
+    }
+    let answer = show_anew(view, &filter);
+    let mut shown = lock();
+    shown.truncate(KEPT - 1);
+    shown.push_front((filter, answer.clone()));
+    answer
+}
+
+fn show_anew(view: &View, filter: &Filter) -> Answer {
     if view.totals().is_poisoned {
         return failure();
     }

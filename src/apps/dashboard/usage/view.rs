@@ -3,9 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use super::super::index::Snapshot;
-use super::super::index::record::{Moment, Use};
-use super::super::money::Price;
+use super::super::index::record::{Moment, Session};
 use super::super::zone::Zone;
+use super::hourly::Shown;
 use super::totals::{Keys, Sums, Totals, keys};
 
 /// A snapshot, added up.
@@ -17,6 +17,7 @@ pub(in crate::apps::dashboard) struct View {
     totals: Totals,
     /// Sorted at the first question that needs it.
     timeline: OnceLock<Vec<Place>>,
+    hourly: Shown,
 }
 
 /// Where a line with usage is found.
@@ -29,14 +30,13 @@ struct Place {
 
 /// A line with usage and a timestamp.
 #[derive(Debug)]
-pub(in crate::apps::dashboard) struct Detail {
+pub(in crate::apps::dashboard) struct Detail<'v> {
     /// Nothing for a timestamp that is no date.
     pub(in crate::apps::dashboard) time: Option<i64>,
     pub(in crate::apps::dashboard) sums: Sums,
     /// Equal ones are the same session, the missing one included.
     pub(in crate::apps::dashboard) session: u32,
-    /// Whether the session counts as one.
-    pub(in crate::apps::dashboard) has_session: bool,
+    pub(in crate::apps::dashboard) session_id: &'v Session,
 }
 
 impl View {
@@ -49,6 +49,7 @@ impl View {
             keys,
             totals,
             timeline: OnceLock::new(),
+            hourly: Shown::default(),
         }
     }
 
@@ -64,6 +65,10 @@ impl View {
         &self.zone
     }
 
+    pub(super) fn hourly(&self) -> &Shown {
+        &self.hourly
+    }
+
     /// The sums of one project alone.
     pub(in crate::apps::dashboard) fn totals_of(&self, project: &str) -> Totals {
         Totals::new(&self.snapshot, &self.keys, &self.zone, Some(project))
@@ -71,21 +76,22 @@ impl View {
 
     /// The lines with usage and a timestamp by time, those of equal time in the order of files and lines. Those whose
     /// timestamp is no date come last.
-    pub(in crate::apps::dashboard) fn details(&self) -> impl Iterator<Item = Detail> {
-        self.uses().map(|(line, keys, _)| self::detail(&line, keys))
-    }
-
-    /// The same, with the `sessionId` of each.
-    pub(in crate::apps::dashboard) fn uses(
-        &self,
-    ) -> impl Iterator<Item = (Use, &Keys, &super::super::index::record::Session)> {
+    pub(in crate::apps::dashboard) fn details(&self) -> impl Iterator<Item = Detail<'_>> {
         let files: Vec<_> = self.snapshot.files().collect();
         let timeline = self.timeline.get_or_init(|| self.sorted());
         timeline.iter().map(move |place| {
             let record = &files[place.file as usize].record;
             let line = record.use_at(place.line as usize);
             let keys = &self.keys[place.file as usize];
-            (line, keys, &record.sessions[line.session])
+            Detail {
+                time: match line.moment {
+                    Moment::At(time) => Some(time),
+                    Moment::None | Moment::Invalid => None,
+                },
+                sums: Sums::of(&line.tokens, keys.price(line.model)),
+                session: keys.sessions[line.session],
+                session_id: &record.sessions[line.session],
+            }
         })
     }
 
@@ -108,18 +114,5 @@ impl View {
         timeline.sort_by_key(|place| place.time);
         timeline.shrink_to_fit();
         timeline
-    }
-}
-
-fn detail(line: &Use, keys: &Keys) -> Detail {
-    let price: Price = keys.price(line.model);
-    Detail {
-        time: match line.moment {
-            Moment::At(time) => Some(time),
-            Moment::None | Moment::Invalid => None,
-        },
-        sums: Sums::of(&line.tokens, price),
-        session: keys.sessions[line.session],
-        has_session: keys.session(line.session).is_some(),
     }
 }
