@@ -51,7 +51,7 @@ struct Details<'v>(&'v View);
 
 impl Serialize for Details<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.details().map(DetailRow::of))
+        serializer.collect_seq(self.0.details().map(|detail| DetailRow::of(&detail)))
     }
 }
 
@@ -162,7 +162,7 @@ struct ProjectRow<'v> {
 }
 
 impl<'v> DetailRow<'v> {
-    fn of(detail: Detail<'v>) -> Self {
+    fn of(detail: &Detail<'v>) -> Self {
         let sums = detail.sums;
         Self {
             time: detail.time,

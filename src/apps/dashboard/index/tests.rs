@@ -256,7 +256,7 @@ fn odd_values_count_as_in_node() {
         ));
         record.sessions[found.session].clone()
     };
-    assert_eq!(session("\"\\ud800\"").is_truthy(), true);
+    assert!(session("\"\\ud800\"").is_truthy());
     assert_eq!(session("null"), Session::Null);
     assert_eq!(session("-0"), Session::Number(0));
     assert!(!session("\"\"").is_truthy());

@@ -87,6 +87,10 @@ impl Filter {
             start: hour(query, "startHour")?,
             end: hour(query, "endHour")?,
         };
+        #[expect(
+            clippy::manual_range_contains,
+            reason = "NaN is not within the range, and passes"
+        )]
         let is_outside = |hour: Option<f64>| hour.is_some_and(|hour| hour < 0.0 || hour > 23.0);
         if is_outside(hours.start) || is_outside(hours.end) {
             return Err(Answer::bad_request(

@@ -69,7 +69,7 @@ fn sort_short<T>(rows: &mut [T], is_after: impl Fn(&T, &T) -> bool) {
     let descends = !is_after(&rows[1], &rows[0]);
     let steps = rows.windows(2).skip(1);
     let run = 2 + steps
-        .take_while(|pair| !is_after(&pair[1], &pair[0]) == descends)
+        .take_while(|pair| is_after(&pair[1], &pair[0]) != descends)
         .count();
     if descends {
         rows[..run].reverse();
