@@ -33,7 +33,7 @@ async function answerTo({ date, startDate, endDate }, settings, cache) {
   // An entry without a valid time throws, whatever is asked for.
   const entries = detailed.map((entry) => {
     const time = new Date(entry.time);
-    return { ...entry, date: time.toISOString().split('T')[0], hour: time.getHours() };
+    return { ...withoutNaN(entry), date: time.toISOString().split('T')[0], hour: time.getHours() };
   });
   const wanted = entries.filter((entry) => isWanted(entry.date, date, startDate, endDate));
   const hourlyData = sumHours(wanted);
@@ -42,12 +42,17 @@ async function answerTo({ date, startDate, endDate }, settings, cache) {
   return answer;
 }
 
-// Texts are compared. What is no text, a repeated parameter, matches nothing.
+// Texts are compared. A list is never equal to one, while `<` and `>` make a text of it.
 function isWanted(date, only, first, last) {
-  const isText = (value) => typeof value === 'string';
   if (only && date !== only) return false;
-  if (first && !(isText(first) && date >= first)) return false;
-  return !(last && !(isText(last) && date <= last));
+  if (first && date < first) return false;
+  return !(last && date > last);
+}
+
+// What is no number counts as 0 here, and nowhere else.
+function withoutNaN(entry) {
+  const zeroed = Object.entries(entry).filter(([, value]) => Number.isNaN(value)).map(([name]) => [name, 0]);
+  return { ...entry, ...Object.fromEntries(zeroed) };
 }
 
 function sumHours(entries) {

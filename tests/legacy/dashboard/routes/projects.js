@@ -33,6 +33,8 @@ function serveProjects(settings, cache) {
     if (cached) return response.json(cached);
 
     const { projects } = await loadUsage(settings);
+    // The latest first, before they are sorted as asked: that decides about ties.
+    projects.sort((a, b) => KEYS.lastActivity(b) - KEYS.lastActivity(a));
     const found = filter(projects, minCost, search).sort(compare(KEYS[sorting.sortBy], sorting.sortOrder));
     const answer = { ...paginate(found, paging), stats: summarize(found) };
     cache.set(key, answer);
