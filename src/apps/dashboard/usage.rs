@@ -35,7 +35,8 @@ struct Shared {
     compat: Compat,
     /// The sums of the last snapshot.
     view: Mutex<Option<Arc<View>>>,
-    trap: Trap,
+    hours_trap: Trap<daily::Hours>,
+    hourly_trap: Trap<hourly::Filter>,
 }
 
 /// What the summary shows of the usage.
@@ -55,7 +56,8 @@ impl Usage {
             zone,
             compat,
             view: Mutex::default(),
-            trap: Trap::default(),
+            hours_trap: Trap::default(),
+            hourly_trap: Trap::default(),
         }))
     }
 
@@ -66,14 +68,12 @@ impl Usage {
             Err(answer) => return answer,
         };
         self.answer(move |shared, view| {
-            let filter = match shared.compat {
-                Compat::Exact => {
-                    let is_poisoned = view.totals().is_poisoned;
-                    let fails = |filter: &daily::Filter| is_poisoned && filter.hours.are_given();
-                    shared.trap.first(filter, fails)
-                }
-                Compat::Intended => filter,
-            };
+            let mut filter = filter;
+            if shared.compat == Compat::Exact {
+                let is_poisoned = view.totals().is_poisoned;
+                let fails = |hours: &daily::Hours| is_poisoned && hours.are_given();
+                filter.hours = shared.hours_trap.first(filter.key(), filter.hours, fails);
+            }
             daily::list(view, &filter)
         })
         .await
@@ -140,7 +140,16 @@ impl Usage {
             Ok(filter) => filter,
             Err(answer) => return answer,
         };
-        let show = move |_: &Shared, view: &View| hourly::show(view, filter);
+        let show = move |shared: &Shared, view: &View| {
+            let filter = match shared.compat {
+                Compat::Exact => {
+                    let fails = |_: &_| !hourly::has_data(view);
+                    shared.hourly_trap.first(filter.key(), filter, fails)
+                }
+                Compat::Intended => filter,
+            };
+            hourly::show(view, filter)
+        };
         self.answer_or(hourly::failure, show).await
     }
 

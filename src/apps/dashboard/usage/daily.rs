@@ -112,6 +112,25 @@ impl Filter {
         self.start.time.is_none_or(|start| begin >= start)
             && self.end.time.is_none_or(|end| begin <= end)
     }
+
+    /// What Node's cache knows the answer by: hour 0, and what is no number, are as if no hour were given.
+    pub(super) fn key(&self) -> String {
+        let Self {
+            page,
+            start,
+            end,
+            hours,
+        } = self;
+        let hour = |hour: Option<f64>| hour.filter(|hour| *hour != 0.0 && !hour.is_nan());
+        // `Debug` of a text is unambiguous.
+        format!(
+            "{page:?} {:?} {:?} {:?} {:?}",
+            start.text,
+            end.text,
+            hour(hours.start),
+            hour(hours.end)
+        )
+    }
 }
 
 impl Bound {

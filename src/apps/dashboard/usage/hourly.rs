@@ -1,5 +1,6 @@
 //! GET /api/v2/hourly: local hours of days of UTC.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
@@ -18,20 +19,20 @@ const HOURS: usize = 24;
 const MILLISECONDS_AN_HOUR: i64 = 3_600_000;
 
 /// Which days count.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Filter {
     date: Day,
     start: Day,
     end: Day,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Day {
     Any,
     /// Units of UTF-16.
     Text(Vec<u16>),
-    /// A list is never `===` a text, while `<` makes a text of it.
-    Never,
+    /// A list is never `===` a text, while `<` makes a text of it, and Node's cache too. Nothing where that throws.
+    Never(Option<String>),
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -122,7 +123,7 @@ impl Filter {
         let date = match query.get("date").filter(|value| value.is_truthy()) {
             None => Day::Any,
             Some(Value::Text(text)) => Day::Text(text.encode_utf16().collect()),
-            Some(_) => Day::Never,
+            Some(other) => Day::Never(other.to_text().ok().map(Cow::into_owned)),
         };
         let bound = |name| match query.get(name).filter(|value| value.is_truthy()) {
             None => Ok(Day::Any),
@@ -138,12 +139,27 @@ impl Filter {
         })
     }
 
+    /// What Node's cache knows the answer by: `all` is no date, and a list is as the text of its items.
+    pub(super) fn key(&self) -> String {
+        let text = |day: &Day, absent: &str| match day {
+            Day::Any => absent.to_owned(),
+            Day::Text(text) => String::from_utf16_lossy(text),
+            Day::Never(text) => text.clone().unwrap_or_default(),
+        };
+        format!(
+            "{:?} {:?} {:?}",
+            text(&self.date, "all"),
+            text(&self.start, ""),
+            text(&self.end, "")
+        )
+    }
+
     fn has(&self, date: &str) -> bool {
         let date: Vec<u16> = date.encode_utf16().collect();
         let is = |day: &Day, test: fn(&[u16], &[u16]) -> bool| match day {
             Day::Any => true,
             Day::Text(text) => test(&date, text),
-            Day::Never => false,
+            Day::Never(_) => false,
         };
         is(&self.date, |date, wanted| date == wanted)
             && is(&self.start, |date, start| date >= start)
@@ -188,6 +204,12 @@ pub(super) fn show(view: &View, filter: Filter) -> Answer {
     shown.truncate(KEPT - 1);
     shown.push_front((filter, answer.clone()));
     answer
+}
+
+/// Whether there is an answer that Node would keep.
+pub(super) fn has_data(view: &View) -> bool {
+    let totals = view.totals();
+    !totals.is_poisoned && !totals.days.is_empty()
 }
 
 fn show_anew(view: &View, filter: &Filter) -> Answer {

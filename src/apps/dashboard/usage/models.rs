@@ -1,6 +1,7 @@
 //! GET /api/v2/models.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::super::answer::Answer;
 use super::super::money::to_fixed;
@@ -9,6 +10,7 @@ use super::sort::{Direction, Key, sort};
 use super::totals::Model;
 use super::view::View;
 use super::{parsed, sum};
+use crate::native::js_json::{Text, Value as Json, stringify};
 
 const FIELDS: [&str; 5] = ["totalTokens", "cost", "messages", "sessions", "model"];
 
@@ -22,7 +24,7 @@ pub(super) struct Order {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row<'t> {
-    model: &'t str,
+    model: Name<'t>,
     input_tokens: f64,
     output_tokens: f64,
     cached_tokens: f64,
@@ -49,7 +51,22 @@ struct Stats<'t> {
     total_cost: String,
     total_messages: u64,
     total_sessions: u64,
-    most_used_model: Option<&'t str>,
+    most_used_model: Option<Name<'t>>,
+}
+
+/// The name of a model, with an escape for half a surrogate, as `JSON.stringify` writes it.
+#[derive(Debug, Clone, Copy)]
+struct Name<'t>(&'t Text);
+
+impl Serialize for Name<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_str() {
+            Some(name) => serializer.serialize_str(name),
+            None => stringify(&Json::String(self.0.clone()))
+                .and_then(|json| RawValue::from_string(json).ok())
+                .serialize(serializer),
+        }
+    }
 }
 
 /// `sortBy` and `sortOrder`.
@@ -108,20 +125,15 @@ fn named(names: &[&'static str], value: &Value) -> Option<&'static str> {
 
 /// The list.
 pub(super) fn list(view: &View, order: &Order) -> Answer {
-    let models: Vec<_> = view
-        .totals()
-        .models
-        .iter()
-        .map(|model| (model.model.to_string_lossy(), model))
-        .collect();
-    let models = sort(models, order.direction, |(name, model)| match order.field {
+    let models: Vec<&Model> = view.totals().models.iter().collect();
+    let models = sort(models, order.direction, |model| match order.field {
         "cost" => Key::Number(parsed(&model.cost)),
         "messages" => Key::Number(model.messages as f64),
         "sessions" => Key::Number(model.sessions as f64),
-        "model" => Key::lower_case(name),
+        "model" => Key::lower_case_of(&model.model),
         _ => Key::Number(model.sums.total),
     });
-    let data = || models.iter().map(|(_, model)| model);
+    let data = || models.iter();
     Answer::json(&List {
         stats: Stats {
             total_models: models.len(),
@@ -129,20 +141,17 @@ pub(super) fn list(view: &View, order: &Order) -> Answer {
             total_cost: to_fixed(sum(data().map(|model| parsed(&model.cost))), 2),
             total_messages: data().map(|model| model.messages).sum(),
             total_sessions: data().map(|model| model.sessions).sum(),
-            most_used_model: models.first().map(|(name, _)| &**name),
+            most_used_model: models.first().map(|model| Name(&model.model)),
         },
-        data: models
-            .iter()
-            .map(|(name, model)| Row::of(name, model))
-            .collect(),
+        data: data().map(|model| Row::of(model)).collect(),
     })
 }
 
 impl<'t> Row<'t> {
-    fn of(name: &'t str, model: &'t Model) -> Self {
+    fn of(model: &'t Model) -> Self {
         let sums = &model.sums;
         Self {
-            model: name,
+            model: Name(&model.model),
             input_tokens: sums.input,
             output_tokens: sums.output,
             cached_tokens: sums.cached,

@@ -3,6 +3,8 @@
 
 use std::cmp::Ordering;
 
+use crate::native::js_json::Text;
+
 /// What a row is sorted by.
 #[derive(Debug, Clone, PartialEq, PartialOrd)]
 pub(super) enum Key {
@@ -21,6 +23,27 @@ impl Key {
     /// `text.toLowerCase()`
     pub(super) fn lower_case(text: &str) -> Self {
         Self::Text(text.to_lowercase().encode_utf16().collect())
+    }
+
+    /// The same of a text that may hold half a surrogate, which has no lower case.
+    pub(super) fn lower_case_of(text: &Text) -> Self {
+        let units = match text.units() {
+            Ok(text) => return Self::lower_case(text),
+            Err(units) => units,
+        };
+        let mut lower = Vec::with_capacity(units.len());
+        for letter in char::decode_utf16(units.iter().copied()) {
+            match letter {
+                Ok(letter) => {
+                    let mut buffer = [0; 2];
+                    for letter in letter.to_lowercase() {
+                        lower.extend_from_slice(letter.encode_utf16(&mut buffer));
+                    }
+                }
+                Err(half) => lower.push(half.unpaired_surrogate()),
+            }
+        }
+        Self::Text(lower)
     }
 }
 

@@ -1,12 +1,11 @@
-//! The cache key of Node's daily list, which holds hour 0, and what is no number, as if no hour were given: of two
-//! requests that differ in no more than this, the first one decides for five minutes whether hours are filtered.
+//! The cache keys of Node, which hold some questions to be the same that are not: of two such requests the first one
+//! decides for five minutes what both are answered. In the daily list hour 0, and what is no number, count as no hour;
+//! in the hourly one `all` counts as no date, and a list as the text of its items.
 //! Reproduced with `compat = "exact"` alone. Answers themselves are not cached.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use super::daily::{Filter, Hours};
 
 /// How long Node keeps an answer.
 const TIME_TO_LIVE: Duration = Duration::from_secs(300);
@@ -15,36 +14,35 @@ const TIME_TO_LIVE: Duration = Duration::from_secs(300);
 const LARGEST: usize = 10_000;
 
 /// What the first of equal keys asked for.
-#[derive(Debug, Default)]
-pub(super) struct Trap(Mutex<HashMap<String, First>>);
+#[derive(Debug)]
+pub(super) struct Trap<T>(Mutex<HashMap<String, First<T>>>);
 
 #[derive(Debug)]
-struct First {
-    hours: Hours,
+struct First<T> {
+    asked: T,
     at: Instant,
 }
 
-impl Trap {
-    /// The filter of the first request that Node takes for the same. One that fails is not remembered.
-    pub(super) fn first(&self, filter: Filter, fails: impl Fn(&Filter) -> bool) -> Filter {
-        self.first_at(filter, fails, Instant::now())
+impl<T> Default for Trap<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Trap<T> {
+    /// What the first request asked for that Node takes for the same. One that fails is not remembered.
+    pub(super) fn first(&self, key: String, asked: T, fails: impl Fn(&T) -> bool) -> T {
+        self.first_at(key, asked, fails, Instant::now())
     }
 
-    fn first_at(
-        &self,
-        mut filter: Filter,
-        fails: impl Fn(&Filter) -> bool,
-        now: Instant,
-    ) -> Filter {
-        let key = key(&filter);
+    fn first_at(&self, key: String, asked: T, fails: impl Fn(&T) -> bool, now: Instant) -> T {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_alive = |first: &First| now.duration_since(first.at) <= TIME_TO_LIVE;
+        let is_alive = |first: &First<T>| now.duration_since(first.at) <= TIME_TO_LIVE;
         if let Some(first) = known.get(&key).filter(|first| is_alive(first)) {
-            filter.hours = first.hours;
-            return filter;
+            return first.asked.clone();
         }
-        if fails(&filter) {
-            return filter;
+        if fails(&asked) {
+            return asked;
         }
         if known.len() >= LARGEST {
             known.retain(|_, first| is_alive(first));
@@ -55,34 +53,20 @@ impl Trap {
             let oldest = oldest.0.clone();
             known.remove(&oldest);
         }
-        let hours = filter.hours;
-        known.insert(key, First { hours, at: now });
-        filter
+        let first = First {
+            asked: asked.clone(),
+            at: now,
+        };
+        known.insert(key, first);
+        asked
     }
-}
-
-fn key(filter: &Filter) -> String {
-    let Filter {
-        page,
-        start,
-        end,
-        hours,
-    } = filter;
-    let hour = |hour: Option<f64>| hour.filter(|hour| *hour != 0.0 && !hour.is_nan());
-    // `Debug` of a text is unambiguous.
-    format!(
-        "{page:?} {:?} {:?} {:?} {:?}",
-        start.text,
-        end.text,
-        hour(hours.start),
-        hour(hours.end)
-    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::query::Query;
     use super::super::super::zone::Zone;
+    use super::super::daily::{Filter, Hours};
     use super::*;
 
     fn filter(query: &str) -> Filter {
@@ -90,9 +74,10 @@ mod tests {
         Filter::parse(&Query::parse(Some(query)), &zone).expect("good parameters")
     }
 
-    fn are_filtered(trap: &Trap, query: &str, now: Instant) -> bool {
-        let first = trap.first_at(filter(query), |_| false, now);
-        first.hours.are_given()
+    fn are_filtered(trap: &Trap<Hours>, query: &str, now: Instant) -> bool {
+        let filter = filter(query);
+        let first = trap.first_at(filter.key(), filter.hours, |_| false, now);
+        first.are_given()
     }
 
     #[test]
@@ -112,12 +97,18 @@ mod tests {
     #[test]
     fn a_failure_is_not_remembered() {
         let (trap, now) = (Trap::default(), Instant::now());
-        let fails = |filter: &Filter| filter.hours.are_given();
-        let first = trap.first_at(filter("startHour=0"), fails, now);
-        assert!(first.hours.are_given());
+        let first = || {
+            let filter = filter("startHour=0");
+            trap.first_at(
+                filter.key(),
+                filter.hours,
+                |hours: &Hours| hours.are_given(),
+                now,
+            )
+        };
+        assert!(first().are_given());
         assert!(!are_filtered(&trap, "", now));
-        let second = trap.first_at(filter("startHour=0"), fails, now);
-        assert!(!second.hours.are_given());
+        assert!(!first().are_given());
     }
 
     #[test]
