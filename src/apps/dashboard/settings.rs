@@ -1,6 +1,6 @@
 //! The keys of `[native]` after `app = "dashboard"`.
 
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -123,7 +123,19 @@ fn home(key: Option<String>, native: &Native) -> Result<PathBuf, SettingsError> 
             "the folder that holds `.claude` is missing, as in `home = \"/home/me\"`, and so is $HOME",
         ));
     }
-    Ok(native.folder().join(home))
+    let home = std::path::absolute(native.folder().join(home))
+        .map_err(|error| SettingsError::new("home", error.to_string()))?;
+    // As `path.join` does, so that answers show the paths that Node shows.
+    let mut plain = PathBuf::new();
+    for component in home.components() {
+        match component {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            _ => plain.push(component),
+        }
+    }
+    Ok(plain)
 }
 
 fn zone(key: Option<&str>) -> Result<Zone, SettingsError> {

@@ -62,13 +62,10 @@ async fn compute(dashboard: &Dashboard) -> Result<Body, Thrown> {
     let (todos, tasks) = folders
         .await
         .map_err(|error| Thrown::new(error.to_string()))?;
-    let todos = todos.map_err(|_| Thrown::new("Failed to read todos"))?;
-    let tasks = tasks.map_err(|_| Thrown::new("Failed to read VS Code logs"))?;
-    let usage = dashboard
-        .usage
-        .totals()
-        .await
-        .map_err(|error| Thrown::new(error.to_string()))?;
+    let todos = todos.map_err(failed("Failed to read todos"))?;
+    let tasks = tasks.map_err(failed("Failed to read VS Code logs"))?;
+    let usage = dashboard.usage.totals().await;
+    let usage = usage.map_err(failed("Failed to process project data"))?;
     Ok(Body {
         total_mcp_sessions: logs.sessions,
         total_todo_files: todos.files,
@@ -80,6 +77,14 @@ async fn compute(dashboard: &Dashboard) -> Result<Body, Thrown> {
         total_cost: usage.total_cost,
         last_activity: logs.newest.or(todos.newest).and_then(iso_text),
     })
+}
+
+/// What the original says of an error.
+fn failed(message: &'static str) -> impl Fn(io::Error) -> Thrown {
+    move |error| {
+        tracing::error!(%error, "the summary cannot be made: {message}");
+        Thrown::new(message)
+    }
 }
 
 /// A folder that is not there is empty. What is in one must be readable, though nobody cares what it says.

@@ -507,6 +507,22 @@ fn refusals_name_the_key_and_the_remedy() {
 }
 
 #[test]
+fn the_home_is_an_absolute_path() {
+    let here = std::env::current_dir().unwrap();
+    for (folder, home, expected) in [
+        ("", "home", here.join("home")),
+        (".", "./a/../home//", here.join("home")),
+        ("/srv/x", "../home", "/srv/home".into()),
+        ("/srv", "/home/me/../you/", "/home/you".into()),
+    ] {
+        let text = format!("home = '{home}'");
+        let native = Settings::new(text.parse().unwrap(), folder.into());
+        let settings = settings::Settings::read(&native).unwrap();
+        assert_eq!(settings.home, expected, "{home}");
+    }
+}
+
+#[test]
 fn every_path_is_served_with_every_method() {
     let paths = |text: &str| {
         let app = build(text, Path::new("/srv")).unwrap();

@@ -51,9 +51,16 @@ fn files(folder: &Path) -> io::Result<Vec<(OsString, Stamp)>> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        if is_log(&name) {
-            files.push((name, Stamp::of(&metadata(&entry)?)));
+        if !is_log(&name) {
+            continue;
         }
+        let metadata = metadata(&entry)?;
+        // Told now rather than after all others have been read.
+        if !metadata.is_file() {
+            let message = format!("`{}` is no regular file", entry.path().display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        files.push((name, Stamp::of(&metadata)));
     }
     files.sort_unstable_by(|(first, _), (second, _)| first.cmp(second));
     Ok(files)
