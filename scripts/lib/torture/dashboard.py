@@ -104,7 +104,19 @@ async def perform(stage, kind, zone, count, intended, differences, **how):
             converse(sides, Requests(family, f"{stage.options.seed} {kind} {zone}", facts), -(-count * weight // share), found)
             for family, weight in WEIGHTS.items()
         ))
+        if kind == "nasty":
+            await ask_what_is_meant(sides, found)
     return found
+
+
+async def ask_what_is_meant(sides, found):
+    """Each difference that is meant shows in an answer of the nasty tree; chance may ask for none of them."""
+    paths = ["logs/content?file={home}/.claude-evil/secret.txt", "logs/content?file={home}/.claude/link.txt", "projects/-Upper"]
+    for path in paths:
+        family = "logs" if path.startswith("logs") else "project"
+        request = Request(family, "GET", f"/api/v2/{path}", (), b"")
+        node, native = await sides.ask(request)
+        found.add(request, node, native, compare(node, native))
 
 
 async def converse(sides, requests, count, found):

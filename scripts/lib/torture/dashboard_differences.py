@@ -56,7 +56,7 @@ class Differences:
             for family, counts in run.counts.items():
                 families[family] += counts
             seen += run.seen
-            wanted |= set(run.intended)
+            wanted |= set(run.intended) if run.kind == "nasty" else set()
         if self.runs:
             say(f"      {'family':<12}{'asked':>8}{'native':>8}{'declined':>10}{'Node':>8}{'meant':>8}{'different':>11}")
         for family, counts in sorted(families.items()):

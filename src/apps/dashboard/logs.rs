@@ -158,6 +158,8 @@ impl LogFiles {
     /// Where the file really is. A link may lead from one of the folders into another, and the folders themselves may
     /// be links, but nothing leads out.
     fn resolve_links(&self, path: &str) -> Result<PathBuf, Refused> {
+        // Of a path that is too long, or leads through a file, `realpath` may say first that a folder is missing.
+        fs::metadata(path)?;
         let real = fs::canonicalize(path)?;
         let is_inside =
             |root: &String| fs::canonicalize(root).is_ok_and(|root| real.starts_with(root));
@@ -366,6 +368,8 @@ mod tests {
             }
             // The folder itself is inside.
             assert_eq!(home.status(".claude/").await, 500);
+            let long = format!(".claude/{}", "x/".repeat(2100));
+            assert_eq!(home.status(&long).await, 500);
         }
     }
 
