@@ -4,6 +4,7 @@
 pub mod certs;
 mod check;
 mod explain;
+mod process;
 mod serve;
 
 use std::io::{self, IsTerminal, Write};
@@ -82,6 +83,15 @@ enum Command {
         #[arg(long, default_value = "certs", value_name = "FOLDER")]
         dir: PathBuf,
     },
+    /// Print what an application makes of its data, as one line of JSON; months are those of TZ.
+    Process {
+        /// The application.
+        #[arg(value_name = "APP")]
+        app: process::Processor,
+        /// The home folder in which the data are.
+        #[arg(long, value_name = "DIR")]
+        home: PathBuf,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -109,6 +119,7 @@ pub fn main(apps: &[App]) -> ExitCode {
             }
         },
         Command::Certs { names, dir } => certs::certs(&dir, &names),
+        Command::Process { app, home } => process::process(app, &home),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "strangler", &mut script);

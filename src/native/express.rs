@@ -1,7 +1,7 @@
 //! Answers as Express 4 gives them, for handlers that are otherwise plain axum: [`Json`] prints what `res.json` prints,
 //! and [`send`] adds what `res.send` adds. Both are held to Express 4.22 by `tests/it`.
 //!
-//! An application behind helmet removes `X-Powered-By` in a layer around this one, which is what helmet does as well.
+//! An application behind helmet uses [`send_nameless`].
 
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -50,13 +50,8 @@ pub struct Json<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        let mut text = Vec::with_capacity(128);
-        match self
-            .0
-            .serialize(&mut serde_json::Serializer::with_formatter(
-                &mut text, Stringify,
-            )) {
-            Ok(()) => {
+        match json_text(&self.0) {
+            Ok(text) => {
                 let json = HeaderValue::from_static("application/json; charset=utf-8");
                 ([(CONTENT_TYPE, json)], text).into_response()
             }
@@ -68,19 +63,39 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
+/// The text of [`Json`] alone, for answers that are kept.
+///
+/// # Errors
+/// Where the value has no JSON form: a map whose keys are no texts, or a `Serialize` that fails.
+pub fn json_text<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    let mut text = Vec::with_capacity(128);
+    value.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut text, Stringify,
+    ))?;
+    Ok(text)
+}
+
 /// What `res.send` adds, as a layer: `X-Powered-By`, `Content-Length`, a weak `ETag`, and 304 for a client that has the
 /// answer already. Use it as `axum::middleware::from_fn(express::send)`.
 ///
 /// A body whose size is not known beforehand is streamed, as `res.write` would, and one without a content type is
 /// `res.end`: Express computes no `ETag` for either.
 pub async fn send(request: Request, next: Next) -> Response {
+    complete(request, next, Some(HeaderValue::from_static("Express"))).await
+}
+
+/// The same for an application that does not say what it runs on: helmet and `app.disable('x-powered-by')` see to that.
+pub async fn send_nameless(request: Request, next: Next) -> Response {
+    complete(request, next, None).await
+}
+
+async fn complete(request: Request, next: Next, name: Option<HeaderValue>) -> Response {
     let conditions = Conditions::of(&request);
     let head_only = request.method() == Method::HEAD;
     let mut response = next.run(request).await;
-    response
-        .headers_mut()
-        .entry(X_POWERED_BY)
-        .or_insert(HeaderValue::from_static("Express"));
+    if let Some(name) = name {
+        response.headers_mut().entry(X_POWERED_BY).or_insert(name);
+    }
     if response.status() == StatusCode::NO_CONTENT {
         return without_body(response);
     }
@@ -281,13 +296,7 @@ mod tests {
     use super::*;
 
     fn text(value: impl Serialize) -> String {
-        let mut text = Vec::new();
-        value
-            .serialize(&mut serde_json::Serializer::with_formatter(
-                &mut text, Stringify,
-            ))
-            .expect("plain values");
-        String::from_utf8(text).expect("JSON is UTF-8")
+        String::from_utf8(json_text(&value).expect("plain values")).expect("JSON is UTF-8")
     }
 
     async fn answer(
@@ -367,6 +376,17 @@ mod tests {
         assert_eq!(headers[CONTENT_LENGTH], "3");
         assert_eq!(headers[ETAG], TAG);
         assert_eq!(headers[X_POWERED_BY], "Express");
+    }
+
+    #[tokio::test]
+    async fn an_application_need_not_say_what_it_runs_on() {
+        let router = Router::new()
+            .route("/", get(|| async { Json([1]) }))
+            .layer(from_fn(send_nameless));
+        let response = router.oneshot(Request::new(Body::empty())).await;
+        let response = response.expect("routers do not fail");
+        assert!(!response.headers().contains_key(X_POWERED_BY));
+        assert_eq!(response.headers()[ETAG], TAG);
     }
 
     #[tokio::test]

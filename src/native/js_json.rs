@@ -29,7 +29,7 @@ use bytes::Bytes;
 pub use self::object::Object;
 pub use self::parse::{ParseError, parse};
 pub use self::text::Text;
-pub use self::write::stringify;
+pub use self::write::{stringify, stringify_indented};
 
 /// A value of JavaScript, as JSON and Socket.IO bring it.
 ///

@@ -12,6 +12,8 @@ mod admin_port;
 mod browser;
 mod byte_parity;
 mod config_fixtures;
+mod dashboard_native;
+mod dashboard_requests;
 mod forwarding;
 mod garden;
 mod js_json;

@@ -16,7 +16,7 @@ from .report import Report, say
 from .stage import Stage
 
 SCENARIOS = ["flips", "node", "bodies", "stop", "restarts", "clients", "http2", "certificates", "smuggling",
-             "event-flips", "crowd", "sockets"]
+             "event-flips", "crowd", "sockets", "dashboard"]
 OPTIONAL = ["soak"]
 
 
@@ -27,7 +27,15 @@ def parse():
     parser.add_argument("--binary", default="target/release/strangler")
     parser.add_argument("--keep-logs", metavar="FOLDER")
     parser.add_argument("--minutes", type=float, default=10)
+    dashboard = parser.add_argument_group("dashboard")
+    dashboard.add_argument("--parts")
+    dashboard.add_argument("--trees")
+    dashboard.add_argument("--requests", type=int)
+    dashboard.add_argument("--seed", default="1")
+    dashboard.add_argument("--replay")
+    dashboard.add_argument("--sample", action="store_true")
     options = parser.parse_args()
+    options.requests = options.requests or (300 if options.quick else 1000)
     for name in options.scenarios:
         if name not in SCENARIOS + OPTIONAL:
             parser.error(f"no scenario `{name}`; there are {', '.join(SCENARIOS + OPTIONAL)}")

@@ -62,10 +62,10 @@ class Connection:
         self.usable = True
 
     @classmethod
-    async def open(cls, port, tls=ANYONE, receive_buffer=None):
+    async def open(cls, port, tls=ANYONE, receive_buffer=None, local_address=None):
         if tls:
-            return cls(await Stream.tls(port, tls, receive_buffer))
-        return cls(await Stream.tcp(port, receive_buffer))
+            return cls(await Stream.tls(port, tls, receive_buffer, local_address))
+        return cls(await Stream.tcp(port, receive_buffer, local_address))
 
     def close(self):
         self.usable = False

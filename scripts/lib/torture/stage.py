@@ -86,10 +86,11 @@ class Stage:
     async def __aexit__(self, kind, *_):
         self.heartbeat.cancel()
         self.report.note("this process itself was late by, median / p99 / max", spread(self.lateness))
-        for proxy in self.proxies:
-            log = proxy.log()
-            panics = [line for line in log.splitlines() if "panic: " in line or "panicked" in line]
+        lines = [line for proxy in self.proxies for line in proxy.log().splitlines()]
+        panics = [line for line in lines if "panic: " in line or "panicked" in line]
+        if self.proxies:
             self.report.zero("panics in the proxy's log", len(panics), panics[0] if panics else "")
+        for proxy in self.proxies:
             if kind:
                 print(f"the proxy's log ends:\n{proxy.log_tail()}", flush=True)
             elif self.options.keep_logs:

@@ -41,9 +41,11 @@ class Stream:
         self.loop = asyncio.get_running_loop()
 
     @classmethod
-    async def tcp(cls, port, receive_buffer=None):
+    async def tcp(cls, port, receive_buffer=None, local_address=None):
         sock = socket.socket()
         sock.setblocking(False)
+        if local_address:
+            sock.bind((local_address, 0))
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         stream = cls(sock)
@@ -62,8 +64,8 @@ class Stream:
         return stream
 
     @classmethod
-    async def tls(cls, port, context=ANYONE, receive_buffer=None):
-        stream = await cls.tcp(port, receive_buffer)
+    async def tls(cls, port, context=ANYONE, receive_buffer=None, local_address=None):
+        stream = await cls.tcp(port, receive_buffer, local_address)
         plain = stream.sock
         try:
             stream.sock = context.wrap_socket(

@@ -51,6 +51,40 @@ fn text_comes_back_as_javascript_prints_it() {
 }
 
 #[test]
+fn indentation_is_that_of_javascript_up_to_a_length() {
+    let value = parse(r#"{"b":[],"a":{},"1":[1,{"c":[[null]]}]}"#).unwrap();
+    let indented = r#"{
+  "1": [
+    1,
+    {
+      "c": [
+        [
+          null
+        ]
+      ]
+    }
+  ],
+  "b": [],
+  "a": {}
+}"#;
+    let length = indented.len();
+    assert_eq!(
+        stringify_indented(&value, 2, length).as_deref(),
+        Some(indented)
+    );
+    assert_eq!(stringify_indented(&value, 2, length - 1), None);
+    let mut object = Object::default();
+    object.insert("left out", Value::Undefined);
+    assert_eq!(
+        stringify_indented(&Value::Object(object), 2, 9).as_deref(),
+        Some("{}")
+    );
+    let depth = 1_000_000;
+    let deep = parse(&format!("{}{}", "[".repeat(depth), "]".repeat(depth))).unwrap();
+    assert_eq!(stringify_indented(&deep, 2, 1 << 20), None);
+}
+
+#[test]
 fn what_is_no_json_says_where() {
     for (text, at) in [
         ("", 0),

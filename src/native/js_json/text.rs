@@ -40,7 +40,7 @@ impl Text {
     }
 
     /// The units of a string with a lone surrogate.
-    pub(super) fn units(&self) -> Result<&str, &[u16]> {
+    pub(crate) fn units(&self) -> Result<&str, &[u16]> {
         match &self.0 {
             Kind::Utf8(text) => Ok(text),
             Kind::Utf16(units) => Err(units),

@@ -14,21 +14,36 @@ use super::{Text, Value};
 /// V8 throws a `RangeError` at some thousand levels, where this goes on.
 #[must_use]
 pub fn stringify(value: &Value) -> Option<String> {
+    write(value, None, usize::MAX)
+}
+
+/// Writes a value as `JSON.stringify(value, null, spaces)` does; nothing for `undefined`, nor for what gets longer than
+/// `longest` bytes: the indentation of deep values grows with the square of their depth. V8 has limits of its own.
+#[must_use]
+pub fn stringify_indented(value: &Value, spaces: usize, longest: usize) -> Option<String> {
+    write(value, Some(spaces), longest)
+}
+
+fn write(value: &Value, spaces: Option<usize>, longest: usize) -> Option<String> {
     if matches!(value, Value::Undefined) {
         return None;
     }
     let mut json = String::new();
     let mut open = Vec::new();
     open.extend(begin(&mut json, value));
-    while let Some(parent) = open.last_mut() {
-        let Some(child) = parent.next(&mut json) else {
-            open.pop();
-            continue;
-        };
-        let child = begin(&mut json, child);
-        open.extend(child);
+    while !open.is_empty() && json.len() <= longest {
+        let depth = open.len();
+        let indent = |depth| spaces.map(|spaces| depth * spaces);
+        let [.., parent] = &mut open[..] else { break };
+        match parent.next(&mut json, indent(depth)) {
+            Some(child) => open.extend(begin(&mut json, child)),
+            None => {
+                parent.end(&mut json, indent(depth - 1));
+                open.pop();
+            }
+        }
     }
-    Some(json)
+    (json.len() <= longest).then_some(json)
 }
 
 /// Writes a value, or only its opening bracket.
@@ -73,15 +88,12 @@ enum Open<'v> {
 }
 
 impl<'v> Open<'v> {
-    /// Writes what stands before the next value, or the closing bracket.
-    fn next(&mut self, json: &mut String) -> Option<&'v Value> {
+    /// Writes what stands before the next value.
+    fn next(&mut self, json: &mut String, indent: Option<usize>) -> Option<&'v Value> {
         match self {
             Self::Array { items, is_first } => {
-                let Some(item) = items.next() else {
-                    json.push(']');
-                    return None;
-                };
-                separate(json, is_first);
+                let item = items.next()?;
+                separate(json, is_first, indent);
                 Some(item)
             }
             Self::Object {
@@ -90,27 +102,47 @@ impl<'v> Open<'v> {
                 is_first,
             } => {
                 let is_there = |value: &Value| !matches!(value, Value::Undefined);
-                if let Some((index, value)) = indexed.find(|(_, value)| is_there(value)) {
-                    separate(json, is_first);
-                    let _ = write!(json, "\"{index}\":");
-                    return Some(value);
-                }
-                if let Some((key, value)) = named.find(|(_, value)| is_there(value)) {
-                    separate(json, is_first);
+                let value = if let Some((index, value)) = indexed.find(|(_, value)| is_there(value))
+                {
+                    separate(json, is_first, indent);
+                    let _ = write!(json, "\"{index}\"");
+                    value
+                } else {
+                    let (key, value) = named.find(|(_, value)| is_there(value))?;
+                    separate(json, is_first, indent);
                     write_text(json, key);
-                    json.push(':');
-                    return Some(value);
-                }
-                json.push('}');
-                None
+                    value
+                };
+                json.push_str(if indent.is_some() { ": " } else { ":" });
+                Some(value)
             }
         }
     }
+
+    /// Writes the closing bracket.
+    fn end(&self, json: &mut String, indent: Option<usize>) {
+        let (Self::Array { is_first, .. } | Self::Object { is_first, .. }) = self;
+        if !is_first {
+            break_line(json, indent);
+        }
+        json.push(match self {
+            Self::Array { .. } => ']',
+            Self::Object { .. } => '}',
+        });
+    }
 }
 
-fn separate(json: &mut String, is_first: &mut bool) {
+fn separate(json: &mut String, is_first: &mut bool, indent: Option<usize>) {
     if !std::mem::take(is_first) {
         json.push(',');
+    }
+    break_line(json, indent);
+}
+
+fn break_line(json: &mut String, indent: Option<usize>) {
+    if let Some(blanks) = indent {
+        json.push('\n');
+        json.extend(std::iter::repeat_n(' ', blanks));
     }
 }
 

@@ -1,0 +1,75 @@
+//! What an endpoint answers, before the middleware has its say.
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::native::express;
+
+/// The answer of one endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// A status and a body of JSON text.
+    Json(StatusCode, Bytes),
+    /// Express' error handler answers.
+    Thrown(Thrown),
+}
+
+/// What a handler of Express threw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Thrown {
+    pub(super) status: StatusCode,
+    /// The text of the error, which clients see in development only.
+    pub(super) message: String,
+}
+
+impl Answer {
+    /// 200 with what `JSON.stringify` makes of the value.
+    pub(super) fn json(body: &impl Serialize) -> Self {
+        Self::with_status(StatusCode::OK, body)
+    }
+
+    /// `res.status(status).json(body)`
+    pub(super) fn with_status(status: StatusCode, body: &impl Serialize) -> Self {
+        match express::json_text(body) {
+            Ok(text) => Self::Json(status, text.into()),
+            Err(error) => Thrown::new(error.to_string()).into(),
+        }
+    }
+
+    /// A status and the two texts that most errors have.
+    pub(super) fn error(status: StatusCode, error: &str, message: &str) -> Self {
+        #[derive(Serialize)]
+        struct Body<'b> {
+            error: &'b str,
+            message: &'b str,
+        }
+        Self::with_status(status, &Body { error, message })
+    }
+
+    /// The same with 400, for a parameter that does not do.
+    pub(super) fn bad_request(error: &str, message: &str) -> Self {
+        Self::error(StatusCode::BAD_REQUEST, error, message)
+    }
+
+    /// The same with 404.
+    pub(super) fn not_found(error: &str, message: &str) -> Self {
+        Self::error(StatusCode::NOT_FOUND, error, message)
+    }
+}
+
+impl Thrown {
+    /// An error without a status of its own.
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            message: message.into(),
+        }
+    }
+}
+
+impl From<Thrown> for Answer {
+    fn from(thrown: Thrown) -> Self {
+        Self::Thrown(thrown)
+    }
+}

@@ -1,0 +1,289 @@
+//! GET /api/v2/daily and /api/v2/daily/{date}.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::super::answer::{Answer, Thrown};
+use super::super::date::{self, MILLISECONDS_A_DAY};
+use super::super::number::parse_int;
+use super::super::page::{Page, Pagination};
+use super::super::query::{Query, Value};
+use super::super::zone::{Clock, Zone};
+use super::totals::{Day, Sums};
+use super::view::View;
+
+const MILLISECONDS_AN_HOUR: i64 = 3_600_000;
+
+/// Which days are asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Filter {
+    pub(super) page: Page,
+    pub(super) start: Bound,
+    pub(super) end: Bound,
+    pub(super) hours: Hours,
+}
+
+/// `startDate` or `endDate`
+#[derive(Debug, Clone, Default)]
+pub(super) struct Bound {
+    /// As it was given.
+    pub(super) text: String,
+    /// Nothing for what is no date: it bounds nothing.
+    time: Option<i64>,
+}
+
+/// `startHour` and `endHour`. NaN is within no bounds, and beyond none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hours {
+    pub(super) start: Option<f64>,
+    pub(super) end: Option<f64>,
+}
+
+/// A day in the list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Row<'t> {
+    date: &'t str,
+    input_tokens: f64,
+    output_tokens: f64,
+    cached_tokens: f64,
+    total_tokens: f64,
+    cost: &'t str,
+    sessions: u64,
+    new_input_tokens: f64,
+    cache_creation_tokens: f64,
+    cache_read_tokens: f64,
+}
+
+/// A day of which only some hours count.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FilteredRow<'t> {
+    date: &'t str,
+    input_tokens: f64,
+    output_tokens: f64,
+    cached_tokens: f64,
+    total_tokens: f64,
+    cost: f64,
+    new_input_tokens: f64,
+    cache_creation_tokens: f64,
+    cache_read_tokens: f64,
+    session_count: usize,
+}
+
+#[derive(Serialize)]
+struct List<'r, R> {
+    data: &'r [R],
+    pagination: Pagination,
+}
+
+impl Filter {
+    /// # Errors
+    /// The 400 for what is out of range.
+    pub(super) fn parse(query: &Query, zone: &Zone) -> Result<Self, Answer> {
+        let page = Page::of(query, 50, 1000)?;
+        let hours = Hours {
+            start: hour(query, "startHour")?,
+            end: hour(query, "endHour")?,
+        };
+        #[expect(
+            clippy::manual_range_contains,
+            reason = "NaN is not within the range, and passes"
+        )]
+        let is_outside = |hour: Option<f64>| hour.is_some_and(|hour| hour < 0.0 || hour > 23.0);
+        if is_outside(hours.start) || is_outside(hours.end) {
+            return Err(Answer::bad_request(
+                "Invalid time range",
+                "Hours must be between 0 and 23",
+            ));
+        }
+        Ok(Self {
+            page,
+            start: Bound::parse(query, "startDate", zone)?,
+            end: Bound::parse(query, "endDate", zone)?,
+            hours,
+        })
+    }
+
+    /// Node compares the beginning of a day, in UTC, with the moments.
+    fn has_day(&self, day: &Day) -> bool {
+        let begin = day.number * MILLISECONDS_A_DAY;
+        self.start.time.is_none_or(|start| begin >= start)
+            && self.end.time.is_none_or(|end| begin <= end)
+    }
+
+    /// What Node's cache knows the answer by: hour 0, and what is no number, are as if no hour were given.
+    pub(super) fn key(&self) -> String {
+        let Self {
+            page,
+            start,
+            end,
+            hours,
+        } = self;
+        let hour = |hour: Option<f64>| hour.filter(|hour| *hour != 0.0 && !hour.is_nan());
+        // `Debug` of a text is unambiguous.
+        format!(
+            "{page:?} {:?} {:?} {:?} {:?}",
+            start.text,
+            end.text,
+            hour(hours.start),
+            hour(hours.end)
+        )
+    }
+}
+
+impl Bound {
+    fn parse(query: &Query, name: &str, zone: &Zone) -> Result<Self, Thrown> {
+        let Some(value) = query.get(name).filter(|value| value.is_truthy()) else {
+            return Ok(Self::default());
+        };
+        let text = value.to_text()?.into_owned();
+        let time = date::parse(&text, zone);
+        Ok(Self { text, time })
+    }
+}
+
+impl Hours {
+    pub(super) fn are_given(self) -> bool {
+        self.start.is_some() || self.end.is_some()
+    }
+
+    fn have(self, hour: i64) -> bool {
+        let hour = hour as f64;
+        !self.start.is_some_and(|start| hour < start) && !self.end.is_some_and(|end| hour > end)
+    }
+}
+
+/// `parseInt(query[name])`
+fn hour(query: &Query, name: &str) -> Result<Option<f64>, Thrown> {
+    let value = query.get(name).filter(|value| value.is_truthy());
+    let text = value.map(Value::to_text).transpose()?;
+    Ok(text.map(|text| parse_int(&text)))
+}
+
+/// The list.
+pub(super) fn list(view: &View, filter: &Filter) -> Answer {
+    let days: Vec<&Day> = view
+        .totals()
+        .days
+        .iter()
+        .filter(|day| filter.has_day(day))
+        .collect();
+    if !filter.hours.are_given() {
+        let pagination = filter.page.pagination(days.len());
+        let rows: Vec<_> = filter
+            .page
+            .of_items(&days)
+            .iter()
+            .map(|day| Row::of(day))
+            .collect();
+        return Answer::json(&List {
+            data: &rows,
+            pagination,
+        });
+    }
+    if view.totals().is_poisoned {
+        return Thrown::new("Invalid time value").into();
+    }
+    let rows = filtered(view, &days, filter.hours);
+    Answer::json(&List {
+        data: filter.page.of_items(&rows),
+        pagination: filter.page.pagination(rows.len()),
+    })
+}
+
+/// The sums of some hours of each day, in the order of time.
+fn filtered<'v>(view: &'v View, days: &[&'v Day], hours: Hours) -> Vec<FilteredRow<'v>> {
+    let wanted: HashMap<i64, usize> = days
+        .iter()
+        .enumerate()
+        .map(|(place, day)| (day.number, place))
+        .collect();
+    let mut found: Vec<(Sums, Vec<u32>, bool)> = Vec::new();
+    found.resize_with(days.len(), Default::default);
+    let mut clock = Clock::new(view.zone());
+    for detail in view.details() {
+        let Some(time) = detail.time else { continue };
+        let Some(&place) = wanted.get(&time.div_euclid(MILLISECONDS_A_DAY)) else {
+            continue;
+        };
+        let local = clock.local(time).rem_euclid(MILLISECONDS_A_DAY);
+        if !hours.have(local / MILLISECONDS_AN_HOUR) {
+            continue;
+        }
+        let (sums, sessions, is_found) = &mut found[place];
+        *sums += &detail.sums;
+        *is_found = true;
+        if detail.session_id.is_truthy() {
+            sessions.push(detail.session);
+        }
+    }
+    let rows = days
+        .iter()
+        .zip(found)
+        .filter(|(_, (.., is_found))| *is_found);
+    rows.map(|(day, (sums, mut sessions, _))| {
+        sessions.sort_unstable();
+        sessions.dedup();
+        FilteredRow {
+            date: &day.date,
+            input_tokens: sums.input,
+            output_tokens: sums.output,
+            cached_tokens: sums.cached,
+            total_tokens: sums.total,
+            cost: sums.cost,
+            new_input_tokens: sums.new_input,
+            cache_creation_tokens: sums.cache_creation,
+            cache_read_tokens: sums.cache_read,
+            session_count: sessions.len(),
+        }
+    })
+    .collect()
+}
+
+/// The 400 for what JavaScript takes for no date at all.
+pub(super) fn check_date(date: &str, zone: &Zone) -> Result<(), Answer> {
+    match date::parse(date, zone) {
+        Some(_) => Ok(()),
+        None => Err(Answer::bad_request(
+            "Invalid date format",
+            "Date must be in YYYY-MM-DD format",
+        )),
+    }
+}
+
+/// One day.
+pub(super) fn one(view: &View, date: &str) -> Answer {
+    match view.totals().days.iter().find(|day| day.date == date) {
+        Some(day) => Answer::json(&Row::of(day)),
+        None => Answer::not_found("Data not found", &format!("No usage data found for {date}")),
+    }
+}
+
+impl<'t> Row<'t> {
+    pub(super) fn of(day: &'t Day) -> Self {
+        let Sums {
+            input,
+            output,
+            cached,
+            total,
+            new_input,
+            cache_creation,
+            cache_read,
+            ..
+        } = day.sums;
+        Self {
+            date: &day.date,
+            input_tokens: input,
+            output_tokens: output,
+            cached_tokens: cached,
+            total_tokens: total,
+            cost: &day.cost,
+            sessions: day.sessions,
+            new_input_tokens: new_input,
+            cache_creation_tokens: cache_creation,
+            cache_read_tokens: cache_read,
+        }
+    }
+}
