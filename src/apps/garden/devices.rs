@@ -97,11 +97,12 @@ impl Device {
 impl Drop for Device {
     fn drop(&mut self) {
         let mut users = self.devices.lock();
-        // Its own receiver is the one that is left.
+        // Under the lock, so that of two devices that leave at once the second one sees that it is the last.
+        self.pushes = broadcast::channel(1).1;
         if users
             .channels
             .get(&self.user)
-            .is_some_and(|channel| channel.receiver_count() == 1)
+            .is_some_and(|channel| channel.receiver_count() == 0)
         {
             users.channels.remove(&self.user);
         }

@@ -2,7 +2,8 @@
 //! at a time, and nothing is copied or built.
 //!
 //! What is unusual, and what is no JSON, is left to `js_json`. The pass works on bytes, since UTF-8 that is malformed, and
-//! becomes U+FFFD in Node, changes nothing of the structure.
+//! becomes U+FFFD in Node, changes nothing of the structure. Of the libraries, simd-json builds a tape of all that a line
+//! holds, which takes several times as long, and sonic-rs neither checks escapes nor bounds its recursion.
 
 use std::ops::Range;
 
