@@ -82,11 +82,12 @@ impl Filter {
     /// # Errors
     /// The 400 for what is out of range.
     pub(super) fn parse(query: &Query, zone: &Zone) -> Result<Self, Answer> {
-        let page = Page::of(query, 50, 1000)?;
+        // All are read before any is checked: what cannot be read throws, also beside a page that is refused.
         let hours = Hours {
             start: hour(query, "startHour")?,
             end: hour(query, "endHour")?,
         };
+        let page = Page::of(query, 50, 1000)?;
         #[expect(
             clippy::manual_range_contains,
             reason = "NaN is not within the range, and passes"
@@ -113,7 +114,8 @@ impl Filter {
             && self.end.time.is_none_or(|end| begin <= end)
     }
 
-    /// What Node's cache knows the answer by: hour 0, and what is no number, are as if no hour were given.
+    /// What Node's cache knows the answer by: hour 0, and what is no number, are as if no hour were given, and the date
+    /// `all` as if there were none.
     pub(super) fn key(&self) -> String {
         let Self {
             page,
@@ -122,11 +124,15 @@ impl Filter {
             hours,
         } = self;
         let hour = |hour: Option<f64>| hour.filter(|hour| *hour != 0.0 && !hour.is_nan());
+        let date = |bound: &Bound| match bound.text.as_str() {
+            "" => "all".to_owned(),
+            text => text.to_owned(),
+        };
         // `Debug` of a text is unambiguous.
         format!(
             "{page:?} {:?} {:?} {:?} {:?}",
-            start.text,
-            end.text,
+            date(start),
+            date(end),
             hour(hours.start),
             hour(hours.end)
         )

@@ -89,6 +89,7 @@ mod tests {
         assert!(are_filtered(&trap, "startHour=1", now));
         assert!(are_filtered(&trap, "endHour=0&limit=8", now));
         assert!(are_filtered(&trap, "limit=8abc", now));
+        assert!(!are_filtered(&trap, "endDate=all&startHour=0", now));
         let later = now + TIME_TO_LIVE + Duration::from_millis(1);
         assert!(are_filtered(&trap, "startHour=0", later));
         assert!(are_filtered(&trap, "", later));
