@@ -16,7 +16,7 @@ from .report import Report, say
 from .stage import Stage
 
 SCENARIOS = ["flips", "node", "bodies", "stop", "restarts", "clients", "http2", "certificates", "smuggling",
-             "event-flips", "crowd", "sockets", "dashboard"]
+             "event-flips", "crowd", "sockets", "garden", "dashboard"]
 OPTIONAL = ["soak"]
 
 

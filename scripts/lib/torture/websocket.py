@@ -17,8 +17,8 @@ class WebSocket:
         self.closed = None
 
     @classmethod
-    async def open(cls, port, target="/ws"):
-        connection = await Connection.open(port)
+    async def open(cls, port, target="/ws", tls=True):
+        connection = await (Connection.open(port) if tls else Connection.open(port, tls=None))
         key = base64.b64encode(os.urandom(16)).decode()
         await connection.send("GET", target, [("Connection", "Upgrade"), ("Upgrade", "websocket"),
                                               ("Sec-WebSocket-Key", key), ("Sec-WebSocket-Version", "13")])
@@ -30,7 +30,14 @@ class WebSocket:
     async def send(self, text, opcode=1):
         payload, mask = text.encode() if isinstance(text, str) else text, os.urandom(4)
         masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
-        await self.connection.stream.write(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + masked)
+        length = len(payload)
+        if length < 126:
+            size = bytes([0x80 | length])
+        elif length < 65_536:
+            size = struct.pack(">BH", 0xFE, length)
+        else:
+            size = struct.pack(">BQ", 0xFF, length)
+        await self.connection.stream.write(bytes([0x80 | opcode]) + size + mask + masked)
 
     async def take(self, count):
         while len(self.connection.buffer) < count:
@@ -40,15 +47,21 @@ class WebSocket:
         del self.connection.buffer[:count]
         return data
 
+    async def next(self):
+        """The next frame: its opcode and payload."""
+        first, length = await self.take(2)
+        if length == 126:
+            length = struct.unpack(">H", await self.take(2))[0]
+        elif length == 127:
+            length = struct.unpack(">Q", await self.take(8))[0]
+        return first & 0x0F, await self.take(length)
+
     async def follow(self):
         """Reads until the end, and answers a close frame."""
         try:
             while True:
-                first, length = await self.take(2)
-                if length == 126:
-                    length = struct.unpack(">H", await self.take(2))[0]
-                payload = await self.take(length)
-                if first & 0x0F == 8:
+                opcode, payload = await self.next()
+                if opcode == 8:
                     self.closed = str(struct.unpack(">H", payload[:2])[0]) if len(payload) >= 2 else "1005"
                     await self.send(payload[:2], opcode=8)
                     return
