@@ -145,6 +145,8 @@ pub(crate) struct Entry {
     /// For the 101 of an upgrade.
     pub(crate) switched: Arc<Template>,
     pub(crate) max_payload: usize,
+    /// Where the session runs.
+    pub(crate) runtime: Handle,
 }
 
 impl Entry {
@@ -171,6 +173,8 @@ pub(crate) struct Accepted {
     pub(crate) template: Template,
     /// Where the client's stream is waited for.
     pub(crate) stream: oneshot::Sender<Box<dyn engineio::Stream>>,
+    /// Where the bridge runs.
+    pub(crate) runtime: Handle,
 }
 
 impl std::fmt::Debug for Bridges {
@@ -299,6 +303,7 @@ impl Bridges {
             template: Arc::new(template),
             switched: Arc::new(switched),
             max_payload: limits.max_payload,
+            runtime: Handle::current(),
         };
         let mut known = entry.clone();
         if matches!(transport, Transport::WebSocket) {
@@ -357,7 +362,12 @@ impl Bridges {
                 Err(denied) => return drop(reply.send(Err(denied))),
             };
             let (stream, arrives) = oneshot::channel();
-            if reply.send(Ok(Accepted { template, stream })).is_err() {
+            let accepted = Accepted {
+                template,
+                stream,
+                runtime: Handle::current(),
+            };
+            if reply.send(Ok(accepted)).is_err() {
                 debug!("a client left before its handshake was done");
                 return;
             }

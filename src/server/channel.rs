@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,6 +20,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -29,8 +31,8 @@ use crate::bridge::engineio::{
 };
 use crate::bridge::rewind::Rewind;
 use crate::bridge::{
-    Arrival, Bridges, Denied, Entry, Handshake, NoLeg, NoNative, NodeSession, OpenPacket, Template,
-    Transport,
+    self, Arrival, Bridges, Denied, Entry, Handshake, NoLeg, NoNative, NodeSession, OpenPacket,
+    Template, Transport,
 };
 use crate::config::{NodeLoss, Socket};
 use crate::server::body::{Answer, ClientBody};
@@ -186,7 +188,8 @@ impl Channel<'_> {
         match self.bridges.open(arrival).await {
             Ok(entry) => {
                 let template = Arc::clone(&entry.template);
-                self.switch(&mut parts, &template, |stream| async move {
+                let home = entry.runtime.clone();
+                self.switch(&mut parts, &template, home, |stream| async move {
                     let _ = entry.visit(Visit::WebSocket(stream)).await;
                 })
             }
@@ -210,10 +213,17 @@ impl Channel<'_> {
             .open_tagged(snapshot, self.socket, handshake)
             .await;
         match accepted {
-            Ok(accepted) => self.switch(&mut parts, &accepted.template, |stream| async move {
-                // The bridge has waited long enough, if it is gone.
-                drop(accepted.stream.send(stream));
-            }),
+            Ok(accepted) => {
+                let bridge::Accepted {
+                    template,
+                    stream,
+                    runtime,
+                } = accepted;
+                self.switch(&mut parts, &template, runtime, |client| async move {
+                    // The bridge has waited long enough, if it is gone.
+                    drop(stream.send(client));
+                })
+            }
             Err(Denied::ByNode(error)) => self.no_leg(error),
             Err(Denied::ByNative(NoNative::Refused(refused))) => passed_on(*refused),
             Err(Denied::ByNative(NoNative::Broke)) => Refusal::NativePanic.into_response(),
@@ -247,8 +257,8 @@ impl Channel<'_> {
             if entry.has_ended() {
                 return response(Refused::UnknownSid.upgrade_answer(), &Template::default());
             }
-            let session = entry.clone();
-            return self.switch(&mut parts, &entry.switched, |stream| async move {
+            let (session, home) = (entry.clone(), entry.runtime.clone());
+            return self.switch(&mut parts, &entry.switched, home, |stream| async move {
                 let _ = session.visit(Visit::WebSocket(stream)).await;
             });
         }
@@ -288,11 +298,13 @@ impl Channel<'_> {
         }
     }
 
-    /// Switches to a WebSocket and hands the stream on. An idle session then holds nothing of HTTP.
+    /// Switches to a WebSocket and hands the stream on to the runtime that is its home from then on. An idle session then
+    /// holds nothing of HTTP.
     fn switch<F: Future<Output = ()> + Send + 'static>(
         &self,
         parts: &mut Parts,
         template: &Template,
+        home: Handle,
         take: impl FnOnce(Box<dyn Stream>) -> F + Send + 'static,
     ) -> Response<Answer> {
         let key = websocket_key(parts).and_then(|key| HeaderValue::try_from(accept_for(key)).ok());
@@ -304,7 +316,7 @@ impl Channel<'_> {
         let runtime = client.acceptor.tasks.token();
         client.acceptor.tasks.spawn(async move {
             match upgrade.await {
-                Ok(upgraded) => take(stream_of(upgraded, runtime)).await,
+                Ok(upgraded) => take(stream_of(upgraded, &home, runtime)).await,
                 Err(error) => debug!(%error, "a websocket did not open"),
             }
         });
@@ -328,12 +340,18 @@ fn passed_on(refused: Response<Bytes>) -> Response<Answer> {
 }
 
 /// The stream below HTTP, and what came behind the head.
-fn stream_of(upgraded: Upgraded, runtime: TaskTrackerToken) -> Box<dyn Stream> {
+fn stream_of(upgraded: Upgraded, home: &Handle, runtime: TaskTrackerToken) -> Box<dyn Stream> {
     match upgraded.downcast::<TokioIo<WatchedStream<Box<TlsStream<TcpStream>>>>>() {
-        Ok(parts) => Box::new(Lent {
-            stream: Rewind::new(parts.read_buf, parts.io.into_inner()),
-            _runtime: runtime,
-        }),
+        Ok(parts) => {
+            let mut stream = parts.io.into_inner();
+            if let Err(error) = bring_home(stream.get_mut().get_mut().0, home) {
+                debug!(%error, "a websocket stays on the thread that accepted it");
+            }
+            Box::new(Lent {
+                stream: Rewind::new(parts.read_buf, stream),
+                _runtime: runtime,
+            })
+        }
         Err(upgraded) => Box::new(Lent {
             stream: TokioIo::new(upgraded),
             _runtime: runtime,
@@ -341,8 +359,17 @@ fn stream_of(upgraded: Upgraded, runtime: TaskTrackerToken) -> Box<dyn Stream> {
     }
 }
 
-/// A stream that lives on another thread than the one that accepted it. That one waits for it to end in a drain: the
-/// operating system tells its runtime when the stream is ready, and without it our last words would not be written.
+/// Lets another runtime hear of the stream's readiness, which the thread that accepted it would else have to pass on each
+/// time. Its descriptor is a copy: a runtime gives none back.
+fn bring_home(stream: &mut TcpStream, home: &Handle) -> io::Result<()> {
+    let copy = stream.as_fd().try_clone_to_owned()?;
+    let _in_its_place = home.enter();
+    *stream = TcpStream::from_std(copy.into())?;
+    Ok(())
+}
+
+/// A stream that may still need the runtime that accepted it, if it could not be brought home: the operating system tells
+/// that one when the stream is ready, and without it our last words would not be written. So it waits in a drain.
 struct Lent<S> {
     stream: S,
     _runtime: TaskTrackerToken,

@@ -171,6 +171,10 @@ impl<S> WatchedStream<S> {
         }
     }
 
+    pub(super) fn get_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     fn note_write(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         // Stored only on a change: nearly every write succeeds.
         if self.state.write_blocked.load(Relaxed) != written.is_pending() {

@@ -106,7 +106,7 @@ async def play(player, number, until, replies, wrong):
         try:
             async with asyncio.timeout(10):
                 await player.send(message)
-                kind, reply = await player.next()
+                kind, reply = await answer(player)
         except (Broken, TimeoutError) as broken:
             wrong.append(getattr(broken, "kind", "timeout"))
             return
@@ -116,6 +116,15 @@ async def play(player, number, until, replies, wrong):
         if said.get("type") != expected:
             wrong.append(f"{expected}: {reply[:60]!r}")
         due += PAUSE
+
+
+async def answer(player):
+    """The next message; Node's pings are answered on the way."""
+    while True:
+        kind, payload = await player.next()
+        if kind != 9:
+            return kind, payload
+        await player.send(payload, opcode=10)
 
 
 # How a player leaves or is sent away: what it sends, frame by frame.
