@@ -23,6 +23,7 @@ pub(super) fn all() -> Vec<Dialogue> {
         dialogues.push(polling(&packets));
         dialogues.push(websocket(&packets));
     }
+    dialogues.extend(with_one_attachment_too_many());
     dialogues.push(websocket(&[Message::binary(vec![1, 2])]));
     dialogues.push(websocket(&[Message::text("x".repeat(100_001))]));
     dialogues.push(websocket(&[Message::binary(vec![0; 100_001])]));
@@ -63,6 +64,25 @@ fn as_packet(message: &Message) -> String {
 }
 
 fn websocket(packets: &[Message]) -> Dialogue {
+    let steps = packets.iter().cloned().map(Step::Send).collect();
+    over_websocket(name("websocket", packets), steps)
+}
+
+/// Node ignores an event if what makes it close comes in the same read, so over a WebSocket the event is answered first.
+fn with_one_attachment_too_many() -> [Dialogue; 2] {
+    let one = "{\"_placeholder\":true,\"num\":0}";
+    let two = format!("452-[\"message\",{{\"_placeholder\":true,\"num\":1}},{one}]");
+    let bytes = |byte| Message::binary(vec![byte]);
+    let packets = [Message::text(two), bytes(1), bytes(2), bytes(3)];
+    let mut steps: Vec<Step> = packets.iter().cloned().map(Step::Send).collect();
+    steps.insert(3, Step::Read("message-back"));
+    [
+        polling(&packets),
+        over_websocket(name("websocket", &packets), steps),
+    ]
+}
+
+fn over_websocket(name: String, packets: Vec<Step>) -> Dialogue {
     let open = Ask::new("GET", "/socket.io/?EIO=4&transport=websocket")
         .with("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13")
         .with("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==");
@@ -73,15 +93,12 @@ fn websocket(packets: &[Message]) -> Dialogue {
         send(format!("40{OTHER}")),
         Step::Read(OTHER_GREETING),
     ];
-    steps.extend(packets.iter().cloned().map(Step::Send));
+    steps.extend(packets);
     steps.push(send(OTHER_WORD.to_owned()));
     steps.push(Step::Read("other word"));
     steps.push(send(LAST_WORD.to_owned()));
     steps.push(Step::Read("last word"));
-    Dialogue {
-        name: name("websocket", packets),
-        steps,
-    }
+    Dialogue { name, steps }
 }
 
 /// Packets without attachments, good and bad.
@@ -299,9 +316,8 @@ fn with_attachments() -> Vec<Vec<Message>> {
     let two = Message::text(two);
     all.push(vec![two.clone(), bytes(&[1]), bytes(&[2])]);
     all.push(vec![two.clone(), bytes(&[]), bytes(&[])]);
-    // Too few before the last word, too many, and a text between.
+    // Too few before the last word, and a text between.
     all.push(vec![two.clone(), bytes(&[1])]);
-    all.push(vec![two.clone(), bytes(&[1]), bytes(&[2]), bytes(&[3])]);
     all.push(vec![
         two.clone(),
         bytes(&[1]),
