@@ -102,6 +102,7 @@ impl Dialogue {
             sid: String::new(),
             stream: None,
             socket: None,
+            others: Vec::new(),
             heard: Vec::new(),
         };
         for step in &self.steps {
@@ -123,6 +124,8 @@ struct Speaker {
     /// Kept from one request to the next.
     stream: Option<Box<dyn Stream>>,
     socket: Option<WebSocketStream<Box<dyn Stream>>>,
+    /// Sockets of before, still open: how a server treats the next may depend on them.
+    others: Vec<WebSocketStream<Box<dyn Stream>>>,
     /// What was said, behind the namespace in which it was.
     heard: Vec<(String, String)>,
 }
@@ -213,7 +216,8 @@ impl Speaker {
         };
         if head.starts_with("HTTP/1.1 101 ") {
             self.hear(&head);
-            self.socket = Some(WebSocketStream::from_raw_socket(stream, Role::Client, None).await);
+            let socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+            self.others.extend(self.socket.replace(socket));
         } else {
             let body = read_body(&mut stream, &head).await.unwrap_or_default();
             self.hear(&format!("{head}{body}"));
