@@ -20,6 +20,7 @@ mod process;
 mod query;
 mod route;
 mod settings;
+mod stamp;
 mod summary;
 mod usage;
 mod zone;

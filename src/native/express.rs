@@ -22,7 +22,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 use serde::Serialize;
-use serde_json::ser::Formatter;
+use serde_json::ser::{CompactFormatter, Formatter};
 use sha1::{Digest, Sha1};
 
 const X_POWERED_BY: HeaderName = HeaderName::from_static("x-powered-by");
@@ -263,14 +263,14 @@ struct Stringify;
 impl Formatter for Stringify {
     fn write_i64<W: ?Sized + Write>(&mut self, writer: &mut W, value: i64) -> io::Result<()> {
         if value.unsigned_abs() <= MAX_SAFE_INTEGER {
-            return write!(writer, "{value}");
+            return CompactFormatter.write_i64(writer, value);
         }
         self.write_f64(writer, value as f64)
     }
 
     fn write_u64<W: ?Sized + Write>(&mut self, writer: &mut W, value: u64) -> io::Result<()> {
         if value <= MAX_SAFE_INTEGER {
-            return write!(writer, "{value}");
+            return CompactFormatter.write_u64(writer, value);
         }
         self.write_f64(writer, value as f64)
     }
@@ -282,6 +282,10 @@ impl Formatter for Stringify {
     /// Values that are not finite never come here: they are `null`. Rust's own shortest digits are not always those of
     /// JavaScript, which takes the even one of two that are equally close (233115890514796.12).
     fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        let integer = value as i64;
+        if integer.unsigned_abs() <= MAX_SAFE_INTEGER && integer as f64 == value {
+            return CompactFormatter.write_i64(writer, integer);
+        }
         writer.write_all(ryu_js::Buffer::new().format(value).as_bytes())
     }
 }

@@ -1,5 +1,8 @@
 //! What an endpoint answers, before the middleware has its say.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
 use bytes::Bytes;
 use http::StatusCode;
 use serde::Serialize;
@@ -21,6 +24,29 @@ pub(super) struct Thrown {
     pub(super) status: StatusCode,
     /// The text of the error, which clients see in development only.
     pub(super) message: String,
+}
+
+/// Answers that take long to make, by some key, for as long as what they were made of. The page of the dashboard asks for
+/// few different ones, again and again.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Mutex<VecDeque<(String, Answer)>>);
+
+/// How many are kept, of up to some 200 KB each.
+const KEPT: usize = 8;
+
+impl Kept {
+    /// The one that was made for this key, or the one that is made now.
+    pub(super) fn get(&self, key: String, make: impl FnOnce() -> Answer) -> Answer {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, answer)) = lock().iter().find(|(known, _)| *known == key) {
+            return answer.clone();
+        }
+        let answer = make();
+        let mut kept = lock();
+        kept.truncate(KEPT - 1);
+        kept.push_front((key, answer.clone()));
+        answer
+    }
 }
 
 impl Answer {

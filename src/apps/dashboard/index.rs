@@ -9,17 +9,15 @@ pub(super) mod record;
 mod scan;
 mod tree;
 
-use std::collections::HashMap;
-use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use self::file::Buffer;
-pub(super) use self::file::File;
-use self::tree::Folder;
+use self::file::{Buffer, File};
+use self::record::Record;
+use self::tree::{Folder, Names, Tree};
 use super::zone::Zone;
 
 /// The index of one tree. Questions block, on the disk and on one another.
@@ -27,18 +25,23 @@ use super::zone::Zone;
 pub(super) struct Index {
     projects: PathBuf,
     zone: Zone,
-    /// How many comparisons have begun.
+    /// How many looks have begun.
     begun: AtomicUsize,
     state: Mutex<State>,
 }
 
+/// What the last look found.
 #[derive(Debug, Default)]
 struct State {
-    /// What the last comparison found, and its number.
-    last: Option<(usize, Arc<Snapshot>)>,
+    /// Its number; 0 before the first.
+    number: usize,
+    tree: Tree,
+    /// By folder, in the order of their names.
+    files: Vec<Vec<Arc<File>>>,
+    snapshot: Arc<Snapshot>,
 }
 
-/// All projects at one moment.
+/// What all projects say at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Snapshot {
     pub(super) projects: Vec<Project>,
@@ -49,9 +52,8 @@ pub(super) struct Snapshot {
 pub(super) struct Project {
     pub(super) name: String,
     pub(super) path: PathBuf,
-    names: Vec<OsString>,
-    /// In the order of their names.
-    pub(super) files: Vec<Arc<File>>,
+    /// One for each file, in the order of their names.
+    pub(super) records: Vec<Arc<Record>>,
 }
 
 impl Index {
@@ -64,69 +66,67 @@ impl Index {
         }
     }
 
-    /// The tree as it is now: the same snapshot as before if nothing changed. Those who ask while a comparison runs share
-    /// the next one.
+    /// The tree as it is now: the same snapshot as before if it says the same. Those who ask while another looks share the
+    /// next look.
     ///
     /// # Errors
     /// Where any part of the tree cannot be read.
     pub(super) fn now(&self) -> io::Result<Arc<Snapshot>> {
         let asked = self.begun.load(Ordering::SeqCst);
         let mut state = self.state();
-        if let Some((number, snapshot)) = &state.last
-            && *number > asked
-        {
-            return Ok(Arc::clone(snapshot));
+        if state.number > asked {
+            return Ok(Arc::clone(&state.snapshot));
         }
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let known = match &state.last {
-            Some((_, known)) => Arc::clone(known),
-            None => Arc::default(),
-        };
         // A file may be removed between the listing and its turn.
-        let found = match self.compare(&known) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.compare(&known),
-            found => found,
-        };
-        let snapshot = found?;
-        state.last = Some((number, Arc::clone(&snapshot)));
-        Ok(snapshot)
+        match self.look(&mut state) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.look(&mut state)?,
+            looked => looked?,
+        }
+        state.number = number;
+        Ok(Arc::clone(&state.snapshot))
     }
 
-    /// A panic of another question left the last snapshot as it was.
+    /// A panic of another question left what it had found before.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn compare(&self, known: &Arc<Snapshot>) -> io::Result<Arc<Snapshot>> {
-        let folders = tree::list(&self.projects)?;
-        if known.is_current(&folders) {
-            return Ok(Arc::clone(known));
+    fn look(&self, state: &mut State) -> io::Result<()> {
+        let tree = Tree::look(&self.projects, &state.tree)?;
+        let files = self.read(&tree, state)?;
+        let says_the_same = |(one, other): (&Arc<File>, &Arc<File>)| {
+            Arc::ptr_eq(one, other) || Arc::ptr_eq(&one.record, &other.record)
+        };
+        let is_same = tree.has_names_of(&state.tree)
+            && files
+                .iter()
+                .flatten()
+                .zip(state.files.iter().flatten())
+                .all(says_the_same);
+        if !is_same {
+            state.snapshot = Arc::new(Snapshot::new(&tree, &files));
         }
-        self.read(folders, known).map(Arc::new)
+        (state.tree, state.files) = (tree, files);
+        Ok(())
     }
 
     /// Reads what is new, on as many threads as there are cores.
-    fn read(&self, folders: Vec<Folder>, known: &Snapshot) -> io::Result<Snapshot> {
-        let mut read: Vec<Vec<Option<Arc<File>>>> = Vec::new();
+    fn read(&self, tree: &Tree, known: &State) -> io::Result<Vec<Vec<Arc<File>>>> {
+        let mut files: Vec<Vec<Option<Arc<File>>>> = Vec::with_capacity(tree.folders.len());
         let mut tasks = Vec::new();
-        let by_name: HashMap<&str, &Project> = known
-            .projects
-            .iter()
-            .map(|project| (project.name.as_str(), project))
-            .collect();
-        for (project, folder) in folders.iter().enumerate() {
-            let known = by_name.get(folder.name.as_str());
-            let mut files = Vec::with_capacity(folder.files.len());
-            for (place, (name, stamp)) in folder.files.iter().enumerate() {
-                let known = known.and_then(|known| known.file(name));
+        for (project, folder) in tree.folders.iter().enumerate() {
+            let known = known.folder(folder);
+            let current = folder.names.iter().zip(&folder.stamps).enumerate();
+            let current = current.map(|(place, (name, stamp))| {
+                let known = known.and_then(|(names, files)| Some(&files[names.find(place, name)?]));
                 let current = known.filter(|known| known.is_current(*stamp));
                 if current.is_none() {
-                    let path = folder.path.join(name);
-                    tasks.push((project, place, path, known));
+                    tasks.push((project, place, folder.path.join(name), known));
                 }
-                files.push(current.cloned());
-            }
-            read.push(files);
+                current.cloned()
+            });
+            files.push(current.collect());
         }
 
         let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -156,52 +156,43 @@ impl Index {
         });
         for done in done {
             for (project, place, file) in done? {
-                read[project][place] = Some(Arc::new(file));
+                files[project][place] = Some(Arc::new(file));
             }
         }
+        let files = files.into_iter();
+        Ok(files
+            .map(|files| files.into_iter().flatten().collect())
+            .collect())
+    }
+}
 
-        let projects = folders
-            .into_iter()
-            .zip(read)
-            .map(|(folder, files)| Project {
-                name: folder.name,
-                path: folder.path,
-                names: folder.files.into_iter().map(|(name, _)| name).collect(),
-                files: files.into_iter().flatten().collect(),
-            });
-        Ok(Snapshot {
-            projects: projects.collect(),
-        })
+impl State {
+    /// What is known of a folder.
+    fn folder(&self, folder: &Folder) -> Option<(&Names, &[Arc<File>])> {
+        let place = self.tree.place(&folder.name)?;
+        Some((&self.tree.folders[place].names, &self.files[place]))
     }
 }
 
 impl Snapshot {
-    fn is_current(&self, folders: &[Folder]) -> bool {
-        self.projects.len() == folders.len()
-            && self.projects.iter().zip(folders).all(|(project, folder)| {
-                project.name == folder.name
-                    && project.names.len() == folder.files.len()
-                    && project
-                        .names
-                        .iter()
-                        .zip(&project.files)
-                        .zip(&folder.files)
-                        .all(|((known, file), (name, stamp))| {
-                            known == name && file.is_current(*stamp)
-                        })
-            })
+    fn new(tree: &Tree, files: &[Vec<Arc<File>>]) -> Self {
+        let projects = tree
+            .folders
+            .iter()
+            .zip(files)
+            .map(|(folder, files)| Project {
+                name: folder.name.clone(),
+                path: folder.path.clone(),
+                records: files.iter().map(|file| Arc::clone(&file.record)).collect(),
+            });
+        Self {
+            projects: projects.collect(),
+        }
     }
 
-    /// All files, in the order in which Node adds them up.
-    pub(super) fn files(&self) -> impl Iterator<Item = &Arc<File>> {
-        self.projects.iter().flat_map(|project| &project.files)
-    }
-}
-
-impl Project {
-    fn file(&self, name: &OsString) -> Option<&Arc<File>> {
-        let place = self.names.binary_search(name).ok()?;
-        self.files.get(place)
+    /// What all files say, in the order in which Node adds them up.
+    pub(super) fn records(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.projects.iter().flat_map(|project| &project.records)
     }
 }
 

@@ -95,11 +95,10 @@ pub(super) fn to_fixed(number: f64, digits: usize) -> String {
     let magnitude = number.abs();
     // A tie has one digit more, a 5. Of binary fractions these are the ones of so many bits.
     let ends_there = (magnitude * 2_f64.powi(digits as i32 + 1)).fract() == 0.0;
-    let exact = format!("{magnitude:.*}", digits + 1);
-    match exact.strip_suffix('5') {
-        Some(kept) if ends_there => format!("{sign}{}", incremented(kept)),
-        _ => format!("{sign}{magnitude:.digits$}"),
+    if ends_there && let Some(kept) = format!("{magnitude:.*}", digits + 1).strip_suffix('5') {
+        return format!("{sign}{}", incremented(kept));
     }
+    format!("{sign}{magnitude:.digits$}")
 }
 
 /// The decimal number with 1 added to its last digit.

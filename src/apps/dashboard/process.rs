@@ -23,14 +23,13 @@ pub(crate) fn process(home: &Path) -> io::Result<Vec<u8>> {
 
 fn processed(home: &Path, zone: Zone) -> io::Result<Vec<u8>> {
     let view = view_of(home.join(".claude/projects"), zone)?;
-    let totals = view.totals();
     let mut text = json_text(&Processed {
         detailed: Details(&view),
-        days: totals.days.iter().map(DayRow::of).collect(),
-        months: totals.months.iter().map(MonthRow::of).collect(),
-        models: totals.models.iter().map(ModelRow::of).collect(),
-        projects: totals.projects.iter().map(ProjectRow::of).collect(),
-        conversations: totals.conversations,
+        days: view.days().iter().map(DayRow::of).collect(),
+        months: view.months().iter().map(MonthRow::of).collect(),
+        models: view.models().iter().map(ModelRow::of).collect(),
+        projects: view.projects().iter().map(ProjectRow::of).collect(),
+        conversations: view.conversations(),
     })?;
     text.push(b'\n');
     Ok(text)
@@ -51,7 +50,11 @@ struct Details<'v>(&'v View);
 
 impl Serialize for Details<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.details().map(|detail| DetailRow::of(&detail)))
+        serializer.collect_seq(
+            self.0
+                .details()
+                .map(|detail| DetailRow::of(&detail, self.0)),
+        )
     }
 }
 
@@ -162,11 +165,11 @@ struct ProjectRow<'v> {
 }
 
 impl<'v> DetailRow<'v> {
-    fn of(detail: &Detail<'v>) -> Self {
+    fn of(detail: &Detail, view: &'v View) -> Self {
         let sums = detail.sums;
         Self {
             time: detail.time,
-            session_id: match detail.session_id {
+            session_id: match view.session(detail.session) {
                 Session::Absent => None,
                 session => Some(SessionId(session)),
             },

@@ -1,8 +1,10 @@
 //! The usage endpoints: what the index holds, added up and shown as Node shows it.
 //! `view` holds the sums of one state of the tree, `totals` makes them; the others are the endpoints.
 
+mod ahead;
 mod daily;
 mod hourly;
+mod keys;
 mod models;
 mod monthly;
 mod projects;
@@ -15,6 +17,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use self::ahead::Ahead;
 use self::trap::Trap;
 pub(super) use self::view::{Detail, View};
 use super::Compat;
@@ -30,7 +33,9 @@ pub(super) struct Usage(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
+    projects: PathBuf,
     index: Index,
+    ahead: Ahead,
     zone: Zone,
     compat: Compat,
     /// The sums of the last snapshot.
@@ -52,7 +57,9 @@ impl Usage {
     /// `projects` is the folder of the projects' folders. Nothing is read before the first question.
     pub(super) fn new(projects: PathBuf, zone: Zone, compat: Compat) -> Self {
         Self(Arc::new(Shared {
-            index: Index::new(projects, zone.clone()),
+            index: Index::new(projects.clone(), zone.clone()),
+            projects,
+            ahead: Ahead::default(),
             zone,
             compat,
             view: Mutex::default(),
@@ -70,7 +77,7 @@ impl Usage {
         self.answer(move |shared, view| {
             let mut filter = filter;
             if shared.compat == Compat::Exact {
-                let is_poisoned = view.totals().is_poisoned;
+                let is_poisoned = view.is_poisoned();
                 let fails = |hours: &daily::Hours| is_poisoned && hours.are_given();
                 filter.hours = shared.hours_trap.first(filter.key(), filter.hours, fails);
             }
@@ -148,7 +155,7 @@ impl Usage {
                 }
                 Compat::Intended => filter,
             };
-            hourly::show(view, filter)
+            hourly::show(view, &filter)
         };
         self.answer_or(hourly::failure, show).await
     }
@@ -198,7 +205,19 @@ impl Usage {
 }
 
 impl Shared {
-    fn view(&self) -> io::Result<Arc<View>> {
+    /// The sums of the tree as it is now. From the first question on they are made before they are asked for.
+    fn view(self: &Arc<Self>) -> io::Result<Arc<View>> {
+        let shared = Arc::downgrade(self);
+        self.ahead.follow(&self.projects, move || {
+            if let Some(shared) = shared.upgrade() {
+                // Whoever asks hears of an error.
+                let _ = shared.now();
+            }
+        });
+        self.now()
+    }
+
+    fn now(&self) -> io::Result<Arc<View>> {
         let snapshot = self.index.now()?;
         // Whoever finds a new snapshot adds it up; others wait for the sums instead of making them too.
         let mut known = self.view.lock().unwrap_or_else(PoisonError::into_inner);
@@ -223,12 +242,11 @@ pub(super) fn view_of(projects: PathBuf, zone: Zone) -> io::Result<View> {
 }
 
 fn summary(view: &View) -> Summary {
-    let totals = view.totals();
-    let costs = totals.days.iter().map(|day| parsed(&day.cost));
+    let costs = view.days().iter().map(|day| parsed(&day.cost));
     Summary {
-        total_messages: totals.months.iter().map(|month| month.messages).sum(),
-        total_conversations: totals.conversations,
-        total_tokens: sum(totals.days.iter().map(|day| day.sums.total)),
+        total_messages: view.months().iter().map(|month| month.messages).sum(),
+        total_conversations: view.conversations(),
+        total_tokens: sum(view.days().iter().map(|day| day.sums.total)),
         total_cost: to_fixed(sum(costs), 2),
     }
 }

@@ -1,64 +1,26 @@
 //! One JSONL file: read once, and again from where it ended when it grew.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
 
 use memchr::memrchr;
 
 use super::record::{Mark, Record};
 use super::scan::{Line, Lines, PADDING};
+use crate::apps::dashboard::stamp::{Now, Stamp};
 use crate::apps::dashboard::zone::Zone;
-
-/// By what a file is known to be as it was. `ctime` is set by the kernel alone, at each change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    /// Whether a change from `now` on would show. Times of files advance in steps of up to 10 ms, and within a step a
-    /// file can be overwritten by as many bytes without any trace.
-    fn is_settled(&self, now: SystemTime) -> bool {
-        const STEP: Duration = Duration::from_millis(40);
-        let now = now
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let (seconds, nanoseconds) = self.changed;
-        let changed = Duration::new(
-            seconds.max(0) as u64,
-            nanoseconds.clamp(0, 999_999_999) as u32,
-        );
-        // A clock that was set back must not have files read for ever.
-        now.abs_diff(changed) > STEP
-    }
-}
 
 /// What is known of a file.
 #[derive(Debug, Clone)]
-pub(in crate::apps::dashboard) struct File {
+pub(super) struct File {
     stamp: Stamp,
     is_settled: bool,
     /// All its lines, the last one also where no line feed ends it.
-    pub(in crate::apps::dashboard) record: Record,
+    pub(super) record: Arc<Record>,
     /// The end of the last whole line, in bytes.
     end: u64,
     /// The record up to there.
@@ -93,16 +55,9 @@ impl File {
         zone: &Zone,
         buffer: &mut Buffer,
     ) -> io::Result<Self> {
-        let now = SystemTime::now();
+        let now = Now::read()?;
         let mut file = fs::File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "it is no regular file",
-            ));
-        }
-        let stamp = Stamp::of(&metadata);
+        let stamp = Stamp::of(&file.metadata()?);
         let grown = match known {
             Some(known) if known.may_have_grown_to(&stamp) => {
                 let hash = known.hash_before_end(&mut file, buffer)?;
@@ -110,31 +65,33 @@ impl File {
             }
             _ => None,
         };
-        let mut read = match grown {
-            Some(known) => {
-                let mut read = known.clone();
-                read.record.go_back(read.at_end);
-                read
-            }
-            None => Self::empty(stamp),
+        let mut reading = match grown {
+            Some(known) => Reading::on(known),
+            None => Reading::default(),
         };
-        (read.stamp, read.is_settled) = (stamp, stamp.is_settled(now));
-        file.seek(SeekFrom::Start(read.end))?;
-        read.read_on(&mut file, zone, buffer)?;
-        read.before_end = read.hash_before_end(&mut file, buffer)?;
-        read.record.shrink();
-        Ok(read)
-    }
-
-    fn empty(stamp: Stamp) -> Self {
-        Self {
+        file.seek(SeekFrom::Start(reading.end))?;
+        reading.read(&mut file, zone, buffer)?;
+        reading.record.shrink();
+        let Reading {
+            record,
+            end,
+            at_end,
+        } = reading;
+        // Equal ones stay the same, so that nobody adds up again what did not change.
+        let record = match known {
+            Some(known) if *known.record == record => Arc::clone(&known.record),
+            _ => Arc::new(record),
+        };
+        let mut read = Self {
             stamp,
-            is_settled: false,
-            record: Record::default(),
-            end: 0,
-            at_end: Mark::default(),
+            is_settled: stamp.is_settled(now),
+            record,
+            end,
+            at_end,
             before_end: None,
-        }
+        };
+        read.before_end = read.hash_before_end(&mut file, buffer)?;
+        Ok(read)
     }
 
     fn may_have_grown_to(&self, stamp: &Stamp) -> bool {
@@ -144,8 +101,45 @@ impl File {
             && self.end > 0
     }
 
+    /// The hash of the last bytes before the end; nothing where the file has been cut meanwhile.
+    fn hash_before_end(&self, file: &mut fs::File, buffer: &mut Buffer) -> io::Result<Option<u64>> {
+        let length = self.end.min(COMPARED as u64);
+        file.seek(SeekFrom::Start(self.end - length))?;
+        let bytes = &mut buffer.room(COMPARED)[..length as usize];
+        match file.read_exact(bytes) {
+            Ok(()) => {
+                let mut hasher = DefaultHasher::new();
+                hasher.write(bytes);
+                Ok(Some(hasher.finish()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A file that is being read.
+#[derive(Debug, Default)]
+struct Reading {
+    record: Record,
+    end: u64,
+    at_end: Mark,
+}
+
+impl Reading {
+    /// From where a file ended.
+    fn on(known: &File) -> Self {
+        let mut record = Record::clone(&known.record);
+        record.go_back(known.at_end);
+        Self {
+            record,
+            end: known.end,
+            at_end: known.at_end,
+        }
+    }
+
     /// From `end` to the end of the file.
-    fn read_on(&mut self, file: &mut fs::File, zone: &Zone, buffer: &mut Buffer) -> io::Result<()> {
+    fn read(&mut self, file: &mut fs::File, zone: &Zone, buffer: &mut Buffer) -> io::Result<()> {
         let mut filled = 0;
         loop {
             let bytes = buffer.room(filled + 1);
@@ -184,22 +178,6 @@ impl File {
                 Line::Usual(fields) => self.record.add(&fields, zone),
                 Line::Unusual(line) => self.record.add_unusual(line, zone),
             }
-        }
-    }
-
-    /// The hash of the last bytes before the end; nothing where the file has been cut meanwhile.
-    fn hash_before_end(&self, file: &mut fs::File, buffer: &mut Buffer) -> io::Result<Option<u64>> {
-        let length = self.end.min(COMPARED as u64);
-        file.seek(SeekFrom::Start(self.end - length))?;
-        let bytes = &mut buffer.room(COMPARED)[..length as usize];
-        match file.read_exact(bytes) {
-            Ok(()) => {
-                let mut hasher = DefaultHasher::new();
-                hasher.write(bytes);
-                Ok(Some(hasher.finish()))
-            }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(error),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::apps::dashboard::date;
 use crate::apps::dashboard::zone::Zone;
 
 /// The lines of one file, or the first of them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(in crate::apps::dashboard) struct Record {
     entries: Vec<Entry>,
     /// Counts that are no `u32`: fractional, negative or large ones.
@@ -103,7 +103,7 @@ impl Session {
 }
 
 /// 32 bytes a line.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Entry {
     /// `NO_TIME`, `INVALID_TIME`, or milliseconds, which are far from both.
     time: i64,
@@ -118,6 +118,88 @@ const INVALID_TIME: i64 = i64::MIN + 1;
 const ODD: u32 = u32::MAX;
 const NO_MODEL: u32 = u32::MAX;
 
+impl Entry {
+    fn unpack(&self, odd_tokens: &[Tokens]) -> Use {
+        let tokens = match self.tokens {
+            [ODD, index, ..] => odd_tokens[index as usize],
+            [new_input, cache_creation, cache_read, output] => Tokens {
+                new_input: f64::from(new_input),
+                cache_creation: f64::from(cache_creation),
+                cache_read: f64::from(cache_read),
+                output: f64::from(output),
+            },
+        };
+        Use {
+            moment: match self.time {
+                NO_TIME => Moment::None,
+                INVALID_TIME => Moment::Invalid,
+                time => Moment::At(time),
+            },
+            tokens,
+            session: self.session as usize,
+            model: (self.model != NO_MODEL).then_some(self.model as usize),
+        }
+    }
+}
+
+/// The lines of many records in the order of time, with numbers instead of the places in their lists.
+#[derive(Debug, Default)]
+pub(in crate::apps::dashboard) struct Timeline {
+    entries: Vec<Entry>,
+    odd_tokens: Vec<Tokens>,
+}
+
+impl Timeline {
+    /// Those that have a timestamp; of equal ones, in the order given. What is no date comes last. With each record come
+    /// the numbers of its sessions and models.
+    pub(in crate::apps::dashboard) fn of<'r>(
+        records: impl Iterator<Item = (&'r Record, &'r [u32], &'r [u32])>,
+    ) -> Self {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut odd_tokens = Vec::new();
+        for (record, sessions, models) in records {
+            let odd_before = odd_tokens.len() as u32;
+            odd_tokens.extend_from_slice(&record.odd_tokens);
+            let timed = record.entries.iter().filter(|entry| entry.time != NO_TIME);
+            entries.extend(timed.map(|entry| {
+                let mut entry = *entry;
+                entry.session = sessions[entry.session as usize];
+                if entry.model != NO_MODEL {
+                    entry.model = models[entry.model as usize];
+                }
+                if let [ODD, index, ..] = &mut entry.tokens {
+                    *index += odd_before;
+                }
+                entry
+            }));
+        }
+        // Time and place in one number, which is sorted several times as quickly as entries are.
+        let mut order: Vec<u128> = entries
+            .iter()
+            .enumerate()
+            .map(|(place, entry)| {
+                let time = match entry.time {
+                    INVALID_TIME => i64::MAX,
+                    time => time,
+                };
+                u128::from(time.cast_unsigned() ^ 1 << 63) << 64 | place as u128
+            })
+            .collect();
+        order.sort_unstable();
+        let sorted = order.iter().map(|key| entries[*key as u64 as usize]);
+        Self {
+            entries: sorted.collect(),
+            odd_tokens,
+        }
+    }
+
+    pub(in crate::apps::dashboard) fn uses(&self) -> impl DoubleEndedIterator<Item = Use> {
+        self.entries
+            .iter()
+            .map(|entry| entry.unpack(&self.odd_tokens))
+    }
+}
+
 /// How much of a record there was at some line, to get back to it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Mark {
@@ -131,34 +213,9 @@ pub(super) struct Mark {
 impl Record {
     /// The lines with usage, in their order.
     pub(in crate::apps::dashboard) fn uses(&self) -> impl ExactSizeIterator<Item = Use> {
-        self.entries.iter().map(|entry| self.unpack(entry))
-    }
-
-    /// One of them.
-    pub(in crate::apps::dashboard) fn use_at(&self, index: usize) -> Use {
-        self.unpack(&self.entries[index])
-    }
-
-    fn unpack(&self, entry: &Entry) -> Use {
-        let tokens = match entry.tokens {
-            [ODD, index, ..] => self.odd_tokens[index as usize],
-            [new_input, cache_creation, cache_read, output] => Tokens {
-                new_input: f64::from(new_input),
-                cache_creation: f64::from(cache_creation),
-                cache_read: f64::from(cache_read),
-                output: f64::from(output),
-            },
-        };
-        Use {
-            moment: match entry.time {
-                NO_TIME => Moment::None,
-                INVALID_TIME => Moment::Invalid,
-                time => Moment::At(time),
-            },
-            tokens,
-            session: entry.session as usize,
-            model: (entry.model != NO_MODEL).then_some(entry.model as usize),
-        }
+        self.entries
+            .iter()
+            .map(|entry| entry.unpack(&self.odd_tokens))
     }
 
     pub(super) fn mark(&self) -> Mark {

@@ -1,11 +1,9 @@
 //! GET /api/v2/daily and /api/v2/daily/{date}.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 
 use super::super::answer::{Answer, Thrown};
-use super::super::date::{self, MILLISECONDS_A_DAY};
+use super::super::date::{self, MILLISECONDS_A_DAY, day_text};
 use super::super::number::parse_int;
 use super::super::page::{Page, Pagination};
 use super::super::query::{Query, Value};
@@ -59,8 +57,8 @@ pub(super) struct Row<'t> {
 /// A day of which only some hours count.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct FilteredRow<'t> {
-    date: &'t str,
+struct FilteredRow {
+    date: String,
     input_tokens: f64,
     output_tokens: f64,
     cached_tokens: f64,
@@ -73,8 +71,8 @@ struct FilteredRow<'t> {
 }
 
 #[derive(Serialize)]
-struct List<'r, R> {
-    data: &'r [R],
+struct List<R> {
+    data: Vec<R>,
     pagination: Pagination,
 }
 
@@ -108,8 +106,8 @@ impl Filter {
     }
 
     /// Node compares the beginning of a day, in UTC, with the moments.
-    fn has_day(&self, day: &Day) -> bool {
-        let begin = day.number * MILLISECONDS_A_DAY;
+    fn has_day(&self, number: i64) -> bool {
+        let begin = number * MILLISECONDS_A_DAY;
         self.start.time.is_none_or(|start| begin >= start)
             && self.end.time.is_none_or(|end| begin <= end)
     }
@@ -170,70 +168,36 @@ fn hour(query: &Query, name: &str) -> Result<Option<f64>, Thrown> {
 
 /// The list.
 pub(super) fn list(view: &View, filter: &Filter) -> Answer {
+    if filter.hours.are_given() {
+        if view.is_poisoned() {
+            return Thrown::new("Invalid time value").into();
+        }
+        return view
+            .kept()
+            .get(format!("daily {filter:?}"), || list_of_hours(view, filter));
+    }
     let days: Vec<&Day> = view
-        .totals()
-        .days
+        .days()
         .iter()
-        .filter(|day| filter.has_day(day))
+        .filter(|day| filter.has_day(day.number))
         .collect();
-    if !filter.hours.are_given() {
-        let pagination = filter.page.pagination(days.len());
-        let rows: Vec<_> = filter
-            .page
-            .of_items(&days)
-            .iter()
-            .map(|day| Row::of(day))
-            .collect();
-        return Answer::json(&List {
-            data: &rows,
-            pagination,
-        });
-    }
-    if view.totals().is_poisoned {
-        return Thrown::new("Invalid time value").into();
-    }
-    let rows = filtered(view, &days, filter.hours);
+    let page = filter.page.of_items(&days).iter();
     Answer::json(&List {
-        data: filter.page.of_items(&rows),
-        pagination: filter.page.pagination(rows.len()),
+        data: page.map(|day| Row::of(day)).collect(),
+        pagination: filter.page.pagination(days.len()),
     })
 }
 
-/// The sums of some hours of each day, in the order of time.
-fn filtered<'v>(view: &'v View, days: &[&'v Day], hours: Hours) -> Vec<FilteredRow<'v>> {
-    let wanted: HashMap<i64, usize> = days
-        .iter()
-        .enumerate()
-        .map(|(place, day)| (day.number, place))
-        .collect();
-    let mut found: Vec<(Sums, Vec<u32>, bool)> = Vec::new();
-    found.resize_with(days.len(), Default::default);
-    let mut clock = Clock::new(view.zone());
-    for detail in view.details() {
-        let Some(time) = detail.time else { continue };
-        let Some(&place) = wanted.get(&time.div_euclid(MILLISECONDS_A_DAY)) else {
-            continue;
-        };
-        let local = clock.local(time).rem_euclid(MILLISECONDS_A_DAY);
-        if !hours.have(local / MILLISECONDS_AN_HOUR) {
-            continue;
-        }
-        let (sums, sessions, is_found) = &mut found[place];
-        *sums += &detail.sums;
-        *is_found = true;
-        if detail.session_id.is_truthy() {
-            sessions.push(detail.session);
-        }
-    }
-    let rows = days
-        .iter()
-        .zip(found)
-        .filter(|(_, (.., is_found))| *is_found);
-    rows.map(|(day, (sums, mut sessions, _))| {
+fn list_of_hours(view: &View, filter: &Filter) -> Answer {
+    let days = days_of_hours(view, filter);
+    let page = filter.page.of_items(&days).iter();
+    let row = |day: &DayOfHours| {
+        let mut sessions = day.sessions.clone();
         sessions.sort_unstable();
         sessions.dedup();
+        let sums = &day.sums;
         FilteredRow {
-            date: &day.date,
+            date: day_text(day.number),
             input_tokens: sums.input,
             output_tokens: sums.output,
             cached_tokens: sums.cached,
@@ -244,8 +208,50 @@ fn filtered<'v>(view: &'v View, days: &[&'v Day], hours: Hours) -> Vec<FilteredR
             cache_read_tokens: sums.cache_read,
             session_count: sessions.len(),
         }
+    };
+    Answer::json(&List {
+        data: page.map(row).collect(),
+        pagination: filter.page.pagination(days.len()),
     })
-    .collect()
+}
+
+/// Some hours of a day.
+struct DayOfHours {
+    number: i64,
+    sums: Sums,
+    /// Some of them often.
+    sessions: Vec<u32>,
+}
+
+/// The days that have something in the wanted hours. They are added up in the order of time.
+fn days_of_hours(view: &View, filter: &Filter) -> Vec<DayOfHours> {
+    let mut days: Vec<DayOfHours> = Vec::new();
+    let mut clock = Clock::new(view.zone());
+    let mut last = (i64::MIN, false);
+    for detail in view.details() {
+        let Some(time) = detail.time else { continue };
+        let number = time.div_euclid(MILLISECONDS_A_DAY);
+        if number != last.0 {
+            last = (number, filter.has_day(number));
+        }
+        let hour = clock.local(time).rem_euclid(MILLISECONDS_A_DAY) / MILLISECONDS_AN_HOUR;
+        if !last.1 || !filter.hours.have(hour) {
+            continue;
+        }
+        if days.last().is_none_or(|day| day.number != number) {
+            days.push(DayOfHours {
+                number,
+                sums: Sums::default(),
+                sessions: Vec::new(),
+            });
+        }
+        let Some(day) = days.last_mut() else { continue };
+        day.sums += &detail.sums;
+        if view.is_session(detail.session) && day.sessions.last() != Some(&detail.session) {
+            day.sessions.push(detail.session);
+        }
+    }
+    days
 }
 
 /// The 400 for what JavaScript takes for no date at all.
@@ -261,7 +267,7 @@ pub(super) fn check_date(date: &str, zone: &Zone) -> Result<(), Answer> {
 
 /// One day.
 pub(super) fn one(view: &View, date: &str) -> Answer {
-    match view.totals().days.iter().find(|day| day.date == date) {
+    match view.days().iter().find(|day| day.date == date) {
         Some(day) => Answer::json(&Row::of(day)),
         None => Answer::not_found("Data not found", &format!("No usage data found for {date}")),
     }

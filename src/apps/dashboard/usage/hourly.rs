@@ -1,8 +1,6 @@
 //! GET /api/v2/hourly: local hours of days of UTC.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
 
 use http::StatusCode;
 use serde::Serialize;
@@ -12,7 +10,7 @@ use super::super::date::{MILLISECONDS_A_DAY, day_text};
 use super::super::query::{Query, Value};
 use super::super::zone::Clock;
 use super::sum;
-use super::totals::Sums;
+use super::totals::{Buckets, Sums};
 use super::view::View;
 
 const HOURS: usize = 24;
@@ -181,69 +179,46 @@ pub(super) fn failure() -> Answer {
     )
 }
 
-/// Answers that were made of one view. They are long, and the page of the dashboard asks for few different ones.
-#[derive(Debug, Default)]
-pub(super) struct Shown(Mutex<VecDeque<(Filter, Answer)>>);
-
-/// How many are kept, some 200 KB each.
-const KEPT: usize = 8;
-
 /// The whole answer, kept as long as the view.
-pub(super) fn show(view: &View, filter: Filter) -> Answer {
-    let lock = || {
-        view.hourly()
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    };
-    if let Some((_, answer)) = lock().iter().find(|(known, _)| *known == filter) {
-        return answer.clone();
-    }
-    let answer = show_anew(view, &filter);
-    let mut shown = lock();
-    shown.truncate(KEPT - 1);
-    shown.push_front((filter, answer.clone()));
-    answer
+pub(super) fn show(view: &View, filter: &Filter) -> Answer {
+    view.kept()
+        .get(format!("hourly {filter:?}"), || show_anew(view, filter))
 }
 
 /// Whether there is an answer that Node would keep.
 pub(super) fn has_data(view: &View) -> bool {
-    let totals = view.totals();
-    !totals.is_poisoned && !totals.days.is_empty()
+    !view.is_poisoned() && view.has_days()
 }
 
 fn show_anew(view: &View, filter: &Filter) -> Answer {
-    if view.totals().is_poisoned {
+    if view.is_poisoned() {
         return failure();
     }
-    if view.totals().days.is_empty() {
+    if !view.has_days() {
         return Answer::json(&Body {
             hourly_data: Vec::new(),
             heatmap_data: Vec::new(),
             statistics: None,
         });
     }
-    let days: BTreeMap<i64, String> = view
-        .totals()
-        .days
-        .iter()
-        .filter(|day| filter.has(&day.date))
-        .map(|day| (day.number, day.date.clone()))
-        .collect();
     let mut hours = vec![Bucket::default(); HOURS];
     let mut sessions: Vec<Vec<u32>> = vec![Vec::new(); HOURS];
-    let mut cells: BTreeMap<(i64, usize), Bucket> = BTreeMap::new();
+    let mut cells: Buckets<(i64, usize), Bucket> = Buckets::new();
+    let mut last = (i64::MIN, false);
     let mut clock = Clock::new(view.zone());
     for detail in view.details() {
         let Some(time) = detail.time else { continue };
         let day = time.div_euclid(MILLISECONDS_A_DAY);
-        if !days.contains_key(&day) {
+        if day != last.0 {
+            last = (day, filter.has(&day_text(day)));
+        }
+        if !last.1 {
             continue;
         }
         let local = clock.local(time).rem_euclid(MILLISECONDS_A_DAY);
         let hour = (local / MILLISECONDS_AN_HOUR) as usize;
         hours[hour].add(&detail.sums);
-        cells.entry((day, hour)).or_default().add(&detail.sums);
+        cells.get((day, hour)).add(&detail.sums);
         // The missing one counts as well.
         if sessions[hour].last() != Some(&detail.session) {
             sessions[hour].push(detail.session);
@@ -255,6 +230,8 @@ fn show_anew(view: &View, filter: &Filter) -> Answer {
         .enumerate()
         .map(|(hour, (bucket, sessions))| bucket.hour(hour, sessions))
         .collect();
+    let mut cells = cells.all;
+    cells.sort_unstable_by_key(|(day_and_hour, _)| *day_and_hour);
     let cells = cells
         .into_iter()
         .map(|((day, hour), bucket)| bucket.cell(day_text(day), hour));

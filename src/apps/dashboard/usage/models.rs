@@ -125,7 +125,7 @@ fn named(names: &[&'static str], value: &Value) -> Option<&'static str> {
 
 /// The list.
 pub(super) fn list(view: &View, order: &Order) -> Answer {
-    let models: Vec<&Model> = view.totals().models.iter().collect();
+    let models: Vec<&Model> = view.models().iter().collect();
     let models = sort(models, order.direction, |model| match order.field {
         "cost" => Key::Number(parsed(&model.cost)),
         "messages" => Key::Number(model.messages as f64),

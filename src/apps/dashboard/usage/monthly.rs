@@ -60,7 +60,7 @@ impl Filter {
 
 /// The list.
 pub(super) fn list(view: &View, filter: &Filter) -> Answer {
-    let months = view.totals().months.iter();
+    let months = view.months().iter();
     let months: Vec<_> = months
         .filter(|month| month.month.starts_with(&filter.year))
         .collect();
@@ -90,12 +90,8 @@ pub(super) fn check_month(month: &str) -> Result<(), Answer> {
 
 /// One month.
 pub(super) fn one(view: &View, month: &str) -> Answer {
-    match view
-        .totals()
-        .months
-        .iter()
-        .find(|found| found.month == month)
-    {
+    let months = view.months();
+    match months.iter().find(|found| found.month == month) {
         Some(month) => Answer::json(&Row::of(month)),
         None => Answer::not_found(
             "Data not found",

@@ -132,7 +132,7 @@ pub(super) fn list(view: &View, filter: &Filter) -> Answer {
         Search::Text(text) => text,
         Search::Throws => return Thrown::new("search.toLowerCase is not a function").into(),
     };
-    let mut projects: Vec<&ProjectTotals> = view.totals().projects.iter().collect();
+    let mut projects: Vec<&ProjectTotals> = view.projects().iter().collect();
     // Node sorts them so before it sorts them as asked, which decides about ties. Those of equal times come there in the
     // order in which parallel reads ended, here by name.
     projects
@@ -169,19 +169,18 @@ pub(super) fn list(view: &View, filter: &Filter) -> Answer {
 
 /// One project. Node takes the number of a day's sessions for a list of them, and throws as soon as it is not 0.
 pub(super) fn one(view: &View, name: &str, compat: Compat) -> Answer {
-    let totals = view.totals();
-    let Some(project) = totals.projects.iter().find(|project| project.name == name) else {
+    let Some(project) = view.projects().iter().find(|project| project.name == name) else {
         return Answer::not_found(
             "Project not found",
             &format!("No data found for project: {name}"),
         );
     };
     let days = match compat {
-        Compat::Exact if totals.days.iter().any(|day| day.sessions > 0) => {
+        Compat::Exact if view.days().iter().any(|day| day.sessions > 0) => {
             return Thrown::new("day.sessions.some is not a function").into();
         }
         Compat::Exact => Vec::new(),
-        Compat::Intended => view.totals_of(name).days,
+        Compat::Intended => view.days_of(name),
     };
     let latest = |count: usize| &days[days.len().saturating_sub(count)..];
     Answer::json(&Detailed {

@@ -1,33 +1,20 @@
-//! The sums of a tree, by day, month, model and project. Floating point sums depend on the order of their terms: it is
-//! projects and files by name, then lines, one after the other.
+//! The sums of a tree, by day, month, model and project, each on its own: after a change nobody waits for what he did not
+//! ask for. Floating point sums depend on the order of their terms: it is projects and files by name, then lines, one
+//! after the other.
 
-use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::ops::AddAssign;
+use std::sync::Arc;
+
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use super::super::date::{MILLISECONDS_A_DAY, civil_from_days, day_text};
 use super::super::index::Snapshot;
-use super::super::index::record::{Activity, Moment, Session, Tokens};
+use super::super::index::record::{Activity, Moment, Record, Tokens};
 use super::super::money::{Price, to_fixed};
 use super::super::zone::{Clock, Zone};
+use super::keys::{Keys, Numbers};
 use crate::native::js_json::Text;
-
-/// Everything that the lists show.
-#[derive(Debug, Default)]
-pub(in crate::apps::dashboard) struct Totals {
-    /// Ascending.
-    pub(in crate::apps::dashboard) days: Vec<Day>,
-    /// Ascending.
-    pub(in crate::apps::dashboard) months: Vec<Month>,
-    /// The most tokens first; of equal ones the one seen first.
-    pub(in crate::apps::dashboard) models: Vec<Model>,
-    /// By name.
-    pub(in crate::apps::dashboard) projects: Vec<ProjectTotals>,
-    /// Distinct sessions of all days.
-    pub(in crate::apps::dashboard) conversations: u64,
-    /// Whether a line with usage has a timestamp that is no date, at which Node throws in some places.
-    pub(in crate::apps::dashboard) is_poisoned: bool,
-}
 
 /// The amounts of one line, or of many.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -78,17 +65,6 @@ pub(in crate::apps::dashboard) struct ProjectTotals {
     pub(in crate::apps::dashboard) total_cost: String,
     pub(in crate::apps::dashboard) message_count: u64,
     pub(in crate::apps::dashboard) activity: Activity,
-}
-
-/// The tables of one file in terms of the whole tree.
-#[derive(Debug)]
-pub(in crate::apps::dashboard) struct Keys {
-    /// The price of each of its models, and last that of no model.
-    pub(in crate::apps::dashboard) prices: Vec<Price>,
-    models: Vec<usize>,
-    /// A number for each session; equal ones are the same session.
-    pub(in crate::apps::dashboard) sessions: Vec<u32>,
-    is_session: Vec<bool>,
 }
 
 /// What is being added up for one day, month or model.
@@ -164,14 +140,14 @@ impl Bucket {
 
 /// Buckets by key, in the order in which they came, and quick about the one that was asked for last.
 #[derive(Debug)]
-struct Buckets<K> {
-    all: Vec<(K, Bucket)>,
+pub(super) struct Buckets<K, B> {
+    pub(super) all: Vec<(K, B)>,
     places: HashMap<K, usize>,
     last: usize,
 }
 
-impl<K: Copy + Eq + Hash> Buckets<K> {
-    fn new() -> Self {
+impl<K: Copy + Eq + Hash, B: Default> Buckets<K, B> {
+    pub(super) fn new() -> Self {
         Self {
             all: Vec::new(),
             places: HashMap::new(),
@@ -179,10 +155,10 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
         }
     }
 
-    fn get(&mut self, key: K) -> &mut Bucket {
+    pub(super) fn get(&mut self, key: K) -> &mut B {
         if self.all.get(self.last).is_none_or(|(last, _)| *last != key) {
             self.last = *self.places.entry(key).or_insert_with(|| {
-                self.all.push((key, Bucket::default()));
+                self.all.push((key, B::default()));
                 self.all.len() - 1
             });
         }
@@ -190,178 +166,56 @@ impl<K: Copy + Eq + Hash> Buckets<K> {
     }
 }
 
-/// Numbers for what is equal.
-#[derive(Debug)]
-struct Numbers<T> {
-    known: HashMap<T, u32>,
-    next: u32,
+/// A line that is added up.
+struct Line {
+    /// Milliseconds since 1970; nothing where the line does not say.
+    time: Option<i64>,
+    sums: Sums,
+    /// One that counts.
+    session: Option<u32>,
+    model: Option<usize>,
 }
 
-impl<T> Numbers<T> {
-    fn new() -> Self {
-        Self {
-            known: HashMap::new(),
-            next: 0,
-        }
-    }
-
-    fn fresh(&mut self) -> u32 {
-        self.next += 1;
-        self.next - 1
-    }
-}
-
-impl<T: Eq + Hash> Numbers<T> {
-    fn of(&mut self, value: T) -> u32 {
-        let next = self.next;
-        let number = *self.known.entry(value).or_insert(next);
-        self.next = next.max(number + 1);
-        number
-    }
-}
-
-/// The tables of all files, in their order.
-pub(in crate::apps::dashboard) fn keys(snapshot: &Snapshot) -> Vec<Keys> {
-    let mut sessions = Numbers::new();
-    let mut models = Numbers::new();
-    snapshot
-        .files()
-        .map(|file| {
-            let record = &file.record;
-            let number = |session| match session {
-                // No object is like another.
-                &Session::Other(_) => sessions.fresh(),
-                session => sessions.of(session),
+/// The lines of some files with usage. Those whose timestamp is no date count nowhere.
+fn lines<'r>(
+    records: impl Iterator<Item = (&'r Arc<Record>, &'r Numbers)>,
+    keys: &Keys,
+) -> impl Iterator<Item = Line> {
+    records.flat_map(move |(record, numbers)| {
+        record.uses().filter_map(move |line| {
+            let time = match line.moment {
+                Moment::Invalid => return None,
+                Moment::None => None,
+                Moment::At(time) => Some(time),
             };
-            let no_model = Price::of(None);
-            Keys {
-                sessions: record.sessions.iter().map(number).collect(),
-                is_session: record.sessions.iter().map(Session::is_truthy).collect(),
-                models: record
-                    .models
-                    .iter()
-                    .map(|model| models.of(model) as usize)
-                    .collect(),
-                prices: record
-                    .models
-                    .iter()
-                    .map(|model| Price::of(Some(model)))
-                    .chain([no_model])
-                    .collect(),
-            }
+            let model = line.model.map(|model| numbers.models[model] as usize);
+            let session = numbers.sessions[line.session];
+            Some(Line {
+                time,
+                sums: Sums::of(&line.tokens, keys.price(model)),
+                session: keys.is_session(session).then_some(session),
+                model,
+            })
         })
-        .collect()
+    })
 }
 
-impl Keys {
-    /// The price of a line of the file.
-    pub(in crate::apps::dashboard) fn price(&self, model: Option<usize>) -> Price {
-        let last = self.prices.len() - 1;
-        self.prices[model.unwrap_or(last)]
-    }
-
-    /// The number of a session that counts.
-    pub(in crate::apps::dashboard) fn session(&self, session: usize) -> Option<u32> {
-        self.is_session[session].then(|| self.sessions[session])
-    }
-}
-
-impl Totals {
-    /// Adds up a whole tree, or one project of it.
-    pub(in crate::apps::dashboard) fn new(
-        snapshot: &Snapshot,
-        keys: &[Keys],
-        zone: &Zone,
-        only: Option<&str>,
-    ) -> Self {
-        let mut clock = Clock::new(zone);
-        let mut days = Buckets::new();
-        let mut months = Buckets::new();
-        let mut models = Buckets::new();
-        let mut names = HashMap::new();
-        let mut conversations = Distinct::default();
-        let mut projects = Vec::with_capacity(snapshot.projects.len());
-        let mut is_poisoned = false;
-        let mut keys = keys.iter();
-        for project in &snapshot.projects {
-            let keys = keys.by_ref().take(project.files.len());
-            if only.is_some_and(|only| only != project.name) {
-                keys.for_each(drop);
-                continue;
+/// The days, ascending, of the whole tree or of one project; and how many sessions they have together.
+pub(super) fn days(snapshot: &Snapshot, keys: &Keys, only: Option<&str>) -> (Vec<Day>, u64) {
+    let mut buckets: Buckets<i64, Bucket> = Buckets::new();
+    let mut all = Distinct::default();
+    let projects = keys.by_project(snapshot);
+    projects
+        .filter(|(project, _)| only.is_none_or(|only| only == project.name))
+        .flat_map(|(project, numbers)| lines(project.records.iter().zip(numbers), keys))
+        .for_each(|line| {
+            let Some(time) = line.time else { return };
+            let day = time.div_euclid(MILLISECONDS_A_DAY);
+            buckets.get(day).add(&line.sums, line.session);
+            if let Some(session) = line.session {
+                all.insert(session);
             }
-            let (mut total_tokens, mut total_cost) = (0.0, 0.0);
-            let mut message_count = 0;
-            let mut activity = Activity::default();
-            for (file, keys) in project.files.iter().zip(keys) {
-                let record = &file.record;
-                message_count += record.facts.messages;
-                activity = activity.then(record.facts.activity);
-                for line in record.uses() {
-                    let sums = Sums::of(&line.tokens, keys.price(line.model));
-                    let session = keys.session(line.session);
-                    match line.moment {
-                        Moment::Invalid => {
-                            is_poisoned = true;
-                            continue;
-                        }
-                        Moment::None => {}
-                        Moment::At(time) => {
-                            let day = time.div_euclid(MILLISECONDS_A_DAY);
-                            days.get(day).add(&sums, session);
-                            let local = clock.local(time).div_euclid(MILLISECONDS_A_DAY);
-                            months.get(month_of(local)).add(&sums, session);
-                            session
-                                .into_iter()
-                                .for_each(|one| conversations.insert(one));
-                        }
-                    }
-                    if let Some(model) = line.model {
-                        let number = keys.models[model];
-                        models.get(number).add(&sums, session);
-                        names.entry(number).or_insert(&record.models[model]);
-                    }
-                    total_tokens += sums.total;
-                    total_cost += sums.cost;
-                }
-            }
-            projects.push(ProjectTotals {
-                name: project.name.clone(),
-                path: project.path.to_string_lossy().into_owned(),
-                total_tokens,
-                total_cost: to_fixed(total_cost, 4),
-                message_count,
-                activity,
-            });
-        }
-
-        let models = models.all.into_iter().map(|(number, bucket)| Model {
-            model: names[&number].clone(),
-            cost: to_fixed(bucket.sums.cost, 4),
-            messages: bucket.messages,
-            sessions: bucket.sessions.count(),
-            sums: bucket.sums,
         });
-        let mut models: Vec<_> = models.collect();
-        models.sort_by(|first, second| descending(first.sums.total, second.sums.total));
-        Self {
-            days: finish_days(days),
-            months: finish_months(months),
-            models,
-            projects,
-            conversations: conversations.count(),
-            is_poisoned,
-        }
-    }
-}
-
-/// `(a, b) => b - a`; what cannot be compared is equal.
-pub(in crate::apps::dashboard) fn descending(first: f64, second: f64) -> std::cmp::Ordering {
-    second
-        .partial_cmp(&first)
-        .unwrap_or(std::cmp::Ordering::Equal)
-}
-
-fn finish_days(buckets: Buckets<i64>) -> Vec<Day> {
     let days = buckets.all.into_iter().map(|(number, bucket)| Day {
         number,
         date: day_text(number),
@@ -371,10 +225,23 @@ fn finish_days(buckets: Buckets<i64>) -> Vec<Day> {
     });
     let mut days: Vec<_> = days.collect();
     days.sort_by_key(|day| day.number);
-    days
+    (days, all.count())
 }
 
-fn finish_months(buckets: Buckets<(i64, u32)>) -> Vec<Month> {
+/// The months, ascending.
+pub(super) fn months(snapshot: &Snapshot, keys: &Keys, zone: &Zone) -> Vec<Month> {
+    let mut clock = Clock::new(zone);
+    let mut buckets: Buckets<(i64, u32), Bucket> = Buckets::new();
+    let mut last = (i64::MIN, (0, 0));
+    lines(snapshot.records().zip(&keys.files), keys).for_each(|line| {
+        let Some(time) = line.time else { return };
+        let day = clock.local(time).div_euclid(MILLISECONDS_A_DAY);
+        if day != last.0 {
+            let (year, month, _) = civil_from_days(day);
+            last = (day, (year, month));
+        }
+        buckets.get(last.1).add(&line.sums, line.session);
+    });
     let months = buckets
         .all
         .into_iter()
@@ -390,8 +257,52 @@ fn finish_months(buckets: Buckets<(i64, u32)>) -> Vec<Month> {
     months
 }
 
-/// Year and month of a local day.
-fn month_of(day: i64) -> (i64, u32) {
-    let (year, month, _) = civil_from_days(day);
-    (year, month)
+/// The models: the most tokens first, of equal ones the one seen first.
+pub(super) fn models(snapshot: &Snapshot, keys: &Keys) -> Vec<Model> {
+    let mut buckets: Buckets<usize, Bucket> = Buckets::new();
+    lines(snapshot.records().zip(&keys.files), keys).for_each(|line| {
+        if let Some(model) = line.model {
+            buckets.get(model).add(&line.sums, line.session);
+        }
+    });
+    let models = buckets.all.into_iter().map(|(number, bucket)| Model {
+        model: keys.model(number).clone(),
+        cost: to_fixed(bucket.sums.cost, 4),
+        messages: bucket.messages,
+        sessions: bucket.sessions.count(),
+        sums: bucket.sums,
+    });
+    let mut models: Vec<_> = models.collect();
+    models.sort_by(|first, second| descending(first.sums.total, second.sums.total));
+    models
+}
+
+/// The projects by name.
+pub(super) fn projects(snapshot: &Snapshot, keys: &Keys) -> Vec<ProjectTotals> {
+    let projects = keys.by_project(snapshot).map(|(project, numbers)| {
+        let (mut total_tokens, mut total_cost) = (0.0, 0.0);
+        lines(project.records.iter().zip(numbers), keys).for_each(|line| {
+            total_tokens += line.sums.total;
+            total_cost += line.sums.cost;
+        });
+        let facts = || project.records.iter().map(|record| record.facts);
+        ProjectTotals {
+            name: project.name.clone(),
+            path: project.path.to_string_lossy().into_owned(),
+            total_tokens,
+            total_cost: to_fixed(total_cost, 4),
+            message_count: facts().map(|facts| facts.messages).sum(),
+            activity: facts().fold(Activity::default(), |activity, facts| {
+                activity.then(facts.activity)
+            }),
+        }
+    });
+    projects.collect()
+}
+
+/// `(a, b) => b - a`; what cannot be compared is equal.
+pub(in crate::apps::dashboard) fn descending(first: f64, second: f64) -> std::cmp::Ordering {
+    second
+        .partial_cmp(&first)
+        .unwrap_or(std::cmp::Ordering::Equal)
 }

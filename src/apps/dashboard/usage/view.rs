@@ -1,55 +1,52 @@
-//! One state of the tree: its sums, and on demand its lines in the order of time.
+//! One state of the tree: on demand its sums, and its lines in the order of time.
 
 use std::sync::{Arc, OnceLock};
 
+use super::super::answer::Kept;
 use super::super::index::Snapshot;
-use super::super::index::record::{Moment, Session};
+use super::super::index::record::{Moment, Session, Timeline};
 use super::super::zone::Zone;
-use super::hourly::Shown;
-use super::totals::{Keys, Sums, Totals, keys};
+use super::keys::{Keys, Numbers};
+use super::totals::{self, Day, Model, Month, ProjectTotals, Sums};
 
-/// A snapshot, added up.
+/// A snapshot, and what it adds up to.
 #[derive(Debug)]
 pub(in crate::apps::dashboard) struct View {
     snapshot: Arc<Snapshot>,
     zone: Zone,
-    keys: Vec<Keys>,
-    totals: Totals,
-    /// Sorted at the first question that needs it.
-    timeline: OnceLock<Vec<Place>>,
-    hourly: Shown,
-}
-
-/// Where a line with usage is found.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    time: i64,
-    file: u32,
-    line: u32,
+    keys: Keys,
+    // Each made at the first question that needs it.
+    days: OnceLock<(Vec<Day>, u64)>,
+    months: OnceLock<Vec<Month>>,
+    models: OnceLock<Vec<Model>>,
+    projects: OnceLock<Vec<ProjectTotals>>,
+    timeline: OnceLock<Timeline>,
+    kept: Kept,
 }
 
 /// A line with usage and a timestamp.
 #[derive(Debug)]
-pub(in crate::apps::dashboard) struct Detail<'v> {
+pub(in crate::apps::dashboard) struct Detail {
     /// Nothing for a timestamp that is no date.
     pub(in crate::apps::dashboard) time: Option<i64>,
     pub(in crate::apps::dashboard) sums: Sums,
     /// Equal ones are the same session, the missing one included.
     pub(in crate::apps::dashboard) session: u32,
-    pub(in crate::apps::dashboard) session_id: &'v Session,
 }
 
 impl View {
     pub(in crate::apps::dashboard) fn new(snapshot: Arc<Snapshot>, zone: Zone) -> Self {
-        let keys = keys(&snapshot);
-        let totals = Totals::new(&snapshot, &keys, &zone, None);
+        let keys = Keys::of(&snapshot);
         Self {
             snapshot,
             zone,
             keys,
-            totals,
+            days: OnceLock::new(),
+            months: OnceLock::new(),
+            models: OnceLock::new(),
+            projects: OnceLock::new(),
             timeline: OnceLock::new(),
-            hourly: Shown::default(),
+            kept: Kept::default(),
         }
     }
 
@@ -57,62 +54,95 @@ impl View {
         Arc::ptr_eq(&self.snapshot, snapshot)
     }
 
-    pub(in crate::apps::dashboard) fn totals(&self) -> &Totals {
-        &self.totals
+    /// Ascending.
+    pub(in crate::apps::dashboard) fn days(&self) -> &[Day] {
+        &self.days_and_sessions().0
+    }
+
+    /// How many sessions all days have together.
+    pub(in crate::apps::dashboard) fn conversations(&self) -> u64 {
+        self.days_and_sessions().1
+    }
+
+    fn days_and_sessions(&self) -> &(Vec<Day>, u64) {
+        self.days
+            .get_or_init(|| totals::days(&self.snapshot, &self.keys, None))
+    }
+
+    /// The days of one project alone.
+    pub(in crate::apps::dashboard) fn days_of(&self, project: &str) -> Vec<Day> {
+        totals::days(&self.snapshot, &self.keys, Some(project)).0
+    }
+
+    /// Ascending.
+    pub(in crate::apps::dashboard) fn months(&self) -> &[Month] {
+        self.months
+            .get_or_init(|| totals::months(&self.snapshot, &self.keys, &self.zone))
+    }
+
+    /// The most tokens first; of equal ones the one seen first.
+    pub(in crate::apps::dashboard) fn models(&self) -> &[Model] {
+        self.models
+            .get_or_init(|| totals::models(&self.snapshot, &self.keys))
+    }
+
+    /// By name.
+    pub(in crate::apps::dashboard) fn projects(&self) -> &[ProjectTotals] {
+        self.projects
+            .get_or_init(|| totals::projects(&self.snapshot, &self.keys))
+    }
+
+    /// Whether a line with usage has a timestamp that is no date, at which Node throws in some places.
+    pub(in crate::apps::dashboard) fn is_poisoned(&self) -> bool {
+        let last = self.timeline().uses().next_back();
+        last.is_some_and(|line| line.moment == Moment::Invalid)
+    }
+
+    /// Whether a line with usage has a timestamp that is a date.
+    pub(in crate::apps::dashboard) fn has_days(&self) -> bool {
+        let first = self.timeline().uses().next();
+        first.is_some_and(|line| line.moment != Moment::Invalid)
     }
 
     pub(in crate::apps::dashboard) fn zone(&self) -> &Zone {
         &self.zone
     }
 
-    pub(super) fn hourly(&self) -> &Shown {
-        &self.hourly
-    }
-
-    /// The sums of one project alone.
-    pub(in crate::apps::dashboard) fn totals_of(&self, project: &str) -> Totals {
-        Totals::new(&self.snapshot, &self.keys, &self.zone, Some(project))
+    /// Answers that were made of it.
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// The lines with usage and a timestamp by time, those of equal time in the order of files and lines. Those whose
     /// timestamp is no date come last.
-    pub(in crate::apps::dashboard) fn details(&self) -> impl Iterator<Item = Detail<'_>> {
-        let files: Vec<_> = self.snapshot.files().collect();
-        let timeline = self.timeline.get_or_init(|| self.sorted());
-        timeline.iter().map(move |place| {
-            let record = &files[place.file as usize].record;
-            let line = record.use_at(place.line as usize);
-            let keys = &self.keys[place.file as usize];
-            Detail {
-                time: match line.moment {
-                    Moment::At(time) => Some(time),
-                    Moment::None | Moment::Invalid => None,
-                },
-                sums: Sums::of(&line.tokens, keys.price(line.model)),
-                session: keys.sessions[line.session],
-                session_id: &record.sessions[line.session],
-            }
+    pub(in crate::apps::dashboard) fn details(&self) -> impl Iterator<Item = Detail> {
+        self.timeline().uses().map(|line| Detail {
+            time: match line.moment {
+                Moment::At(time) => Some(time),
+                Moment::None | Moment::Invalid => None,
+            },
+            sums: Sums::of(&line.tokens, self.keys.price(line.model)),
+            session: line.session as u32,
         })
     }
 
-    fn sorted(&self) -> Vec<Place> {
-        let mut timeline = Vec::new();
-        for (file, content) in self.snapshot.files().enumerate() {
-            for (line, found) in content.record.uses().enumerate() {
-                let time = match found.moment {
-                    Moment::None => continue,
-                    Moment::Invalid => i64::MAX,
-                    Moment::At(time) => time,
-                };
-                timeline.push(Place {
-                    time,
-                    file: file as u32,
-                    line: line as u32,
-                });
-            }
-        }
-        timeline.sort_by_key(|place| place.time);
-        timeline.shrink_to_fit();
-        timeline
+    fn timeline(&self) -> &Timeline {
+        self.timeline.get_or_init(|| {
+            let files = self.snapshot.records().zip(&self.keys.files);
+            Timeline::of(files.map(|(record, numbers)| {
+                let Numbers { sessions, models } = numbers;
+                (&**record, sessions.as_slice(), models.as_slice())
+            }))
+        })
+    }
+
+    /// Whether a session of the lines counts.
+    pub(in crate::apps::dashboard) fn is_session(&self, session: u32) -> bool {
+        self.keys.is_session(session)
+    }
+
+    /// What a line says of its session.
+    pub(in crate::apps::dashboard) fn session(&self, session: u32) -> &Session {
+        self.keys.session(session)
     }
 }
