@@ -70,5 +70,5 @@ pub use native::express;
 pub use native::http_runtime::HttpRuntime;
 pub use native::js_json;
 pub use native::{
-    App, BuildApp, ClientInfo, Decline, Endpoint, NativeApp, Settings, SettingsError,
+    App, BuildApp, ClientInfo, Decline, Deliberate, Endpoint, NativeApp, Settings, SettingsError,
 };

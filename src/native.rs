@@ -288,6 +288,22 @@ impl IntoResponse for Decline {
     }
 }
 
+/// An extension of a response with a status of 5xx that is what Node answers as well: the client gets it, and it says
+/// nothing of the health of native. Without it Node is asked, where the request may be repeated.
+///
+/// ```
+/// use axum::Extension;
+/// use axum::http::StatusCode;
+/// use strangler::Deliberate;
+///
+/// async fn closed() -> (StatusCode, Extension<Deliberate>, &'static str) {
+///     (StatusCode::SERVICE_UNAVAILABLE, Extension(Deliberate), "closed until Monday")
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/", axum::routing::get(closed));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deliberate;
+
 /// What the proxy knows of the client: a request extension (`axum::Extension<ClientInfo>`), and an extractor of event
 /// handlers. Optional: an application that runs alone does not find it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //!
 //! Where the original's answer is a mistake that hurts its users, the right one is given, unless `compat = "exact"`.
 
+mod ahead;
 mod answer;
 mod body;
 mod date;

@@ -17,8 +17,8 @@ use tracing::debug;
 
 use crate::config::{Rule, SocketKind, SocketMode, To};
 use crate::live::{RuleState, Snapshot, Trial, format_sources};
-use crate::native::ClientInfo;
 use crate::native::runtime::{Call, CallError, NativeBody, NativeRuntime};
+use crate::native::{ClientInfo, Deliberate};
 use crate::routing::{Reason, RequestHead, Side};
 use crate::server::body::{Answer, AnswerBody, ClientBody, InFlight, KeptBody};
 use crate::server::channel::Channel;
@@ -210,7 +210,10 @@ impl Exchange<'_> {
             safe,
         );
         let (failure, answer) = match self.in_time(call, rule.timeout, kept.as_ref()).await {
-            Some(Ok(response)) if response.status().is_server_error() => {
+            Some(Ok(response))
+                if response.status().is_server_error()
+                    && response.extensions().get::<Deliberate>().is_none() =>
+            {
                 ("status", native_response(response))
             }
             Some(Ok(response)) => {

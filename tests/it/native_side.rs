@@ -260,6 +260,28 @@ breaker = { failures = "50%", requests = 5, window = "10s", probe = "50ms" }
 }
 
 #[tokio::test]
+async fn a_deliberate_failure_is_an_answer() {
+    let node = TestNode::echo().await;
+    let rules = r#"
+[rule.closed]
+http = ["GET /closed"]
+to = "native"
+breaker = { failures = "50%", requests = 5, window = "10s", probe = "1h" }
+"#;
+    let proxy = TestProxy::new(&node.url(), rules).await;
+    for _ in 0..20 {
+        let answer = proxy.get("/closed").await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.side(), answer.text()),
+            (503, "native", "native:closed".to_owned())
+        );
+    }
+    let line = r#"strangler_requests_total{rule="closed",side="native",status="5xx"}"#;
+    assert_eq!(proxy.metric(line).await, 20.0);
+    assert!(node.seen().is_empty());
+}
+
+#[tokio::test]
 async fn a_share_is_always_the_same_clients() {
     let node = TestNode::echo().await;
     let rules = |share: &str| {

@@ -16,6 +16,8 @@ pub(super) enum Answer {
     Json(StatusCode, Bytes),
     /// Express' error handler answers.
     Thrown(Thrown),
+    /// What Node answers where it fails as native did here. Perhaps Node does not.
+    Failed(Box<Self>),
 }
 
 /// What a handler of Express threw.
@@ -91,6 +93,11 @@ impl Thrown {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             message: message.into(),
         }
+    }
+
+    /// Where it was native that failed.
+    pub(super) fn failed(self) -> Answer {
+        Answer::Failed(Box::new(self.into()))
     }
 }
 

@@ -15,6 +15,9 @@ pub(super) async fn answer(
     let Dashboard {
         logs, mcp, usage, ..
     } = dashboard;
+    // Whoever asks for one of them soon asks for others.
+    usage.look_ahead();
+    mcp.look_ahead();
     let query = Query::parse(query);
     match endpoint {
         Endpoint::Summary => summary(dashboard).await,

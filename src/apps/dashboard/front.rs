@@ -19,7 +19,7 @@ use super::iso::{iso_text, now};
 use super::route::Endpoint;
 use super::settings::{Environment, RateBy};
 use super::{Dashboard, endpoints};
-use crate::native::{ClientInfo, Decline};
+use crate::native::{ClientInfo, Decline, Deliberate};
 
 const HELMET: [(&str, &str); 12] = [
     (
@@ -118,13 +118,22 @@ pub(super) async fn serve(
         Ok(_) => no_such_resource(),
         Err(thrown) => thrown.into(),
     };
-    match answer {
-        Answer::Json(status, body) => respond(headers, status, body),
-        Answer::Thrown(thrown) => dashboard.error(headers, thrown),
-    }
+    dashboard.respond(headers, answer)
 }
 
 impl Dashboard {
+    fn respond(&self, headers: HeaderMap, answer: Answer) -> Response {
+        match answer {
+            Answer::Json(status, body) => respond(headers, status, body),
+            Answer::Thrown(thrown) => self.error(headers, thrown),
+            Answer::Failed(answer) => {
+                let mut response = self.respond(headers, *answer);
+                response.extensions_mut().remove::<Deliberate>();
+                response
+            }
+        }
+    }
+
     /// What the error handler answers.
     fn error(&self, headers: HeaderMap, Thrown { status, message }: Thrown) -> Response {
         tracing::debug!(%status, error = message, "the dashboard could not answer");
@@ -134,7 +143,9 @@ impl Dashboard {
         };
         match Answer::error(status, "Internal server error", message) {
             Answer::Json(status, body) => respond(headers, status, body),
-            Answer::Thrown(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            Answer::Thrown(_) | Answer::Failed(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
         }
     }
 
@@ -155,10 +166,7 @@ impl Dashboard {
                 retry_after: window.as_secs() + u64::from(window.subsec_nanos() > 0),
             },
         );
-        match answer {
-            Answer::Json(status, body) => respond(headers, status, body),
-            Answer::Thrown(thrown) => self.error(headers, thrown),
-        }
+        self.respond(headers, answer)
     }
 }
 
@@ -217,6 +225,7 @@ fn respond(mut headers: HeaderMap, status: StatusCode, body: Bytes) -> Response 
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
+    response.extensions_mut().insert(Deliberate);
     response
 }
 

@@ -114,11 +114,16 @@ impl LogFiles {
             }
             Err(Refused::Failed(error)) => {
                 tracing::debug!(%error, "a log file was not read");
-                Answer::error(
+                let answer = Answer::error(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "File read error",
                     "Unable to read the requested file",
-                )
+                );
+                // What this process may not read, Node perhaps may.
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied => Answer::Failed(Box::new(answer)),
+                    _ => answer,
+                }
             }
         }
     }
@@ -246,6 +251,7 @@ mod tests {
                     (status.as_u16(), serde_json::from_slice(&body).unwrap())
                 }
                 Answer::Thrown(thrown) => (thrown.status.as_u16(), json!(thrown.message)),
+                Answer::Failed(answer) => panic!("{answer:?}"),
             }
         }
 
@@ -272,7 +278,7 @@ mod tests {
         let query = format!("file={}", home.path(".claude/deep/..//./t1.json"));
         let body = match home.files.content(&Query::parse(Some(&query))).await {
             Answer::Json(_, body) => String::from_utf8(body.to_vec()).unwrap(),
-            Answer::Thrown(thrown) => panic!("{thrown:?}"),
+            other => panic!("{other:?}"),
         };
         assert_eq!(
             body,

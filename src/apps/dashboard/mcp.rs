@@ -1,25 +1,25 @@
 //! What the editor's MCP server was asked for, by its log files. Each is read once, and again when it changes; nothing
 //! is answered from memory that the files do not say any more.
 
+mod files;
 mod log;
 mod name;
 mod walk;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::fs::{self, Metadata};
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use self::log::{Log, Session, session_id};
+use self::files::{Files, LogFile, Logs};
+use self::log::{Session, session_id};
 use self::name::{Name, inherited};
+use super::ahead::Ahead;
 use super::answer::{Answer, Thrown};
-use super::iso::{iso_text, modified, now};
+use super::iso::iso_text;
 use super::page::{Page, Pagination};
 use super::query::Query;
 use super::zone::Zone;
@@ -30,28 +30,10 @@ const RELATED_SESSIONS: usize = 20;
 
 /// The log files of all projects.
 #[derive(Debug, Clone)]
-pub(super) struct McpLogs(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    root: PathBuf,
-    zone: Zone,
-    known: Mutex<HashMap<PathBuf, LogFile>>,
+pub(super) struct McpLogs {
+    files: Arc<Files>,
+    ahead: Arc<Ahead>,
 }
-
-/// One log file as it was when it was last looked at.
-#[derive(Debug, Clone)]
-struct LogFile {
-    stamp: Stamp,
-    /// Milliseconds since 1970: when it changed, or when it was first found to be unreadable.
-    time: f64,
-    size: u64,
-    /// `Err` is what Node says of a file that it cannot read.
-    log: Result<Arc<Log>, String>,
-}
-
-/// What tells a changed file. Nothing for one that is not there.
-type Stamp = Option<(u64, u64, u64, (i64, i64), (i64, i64))>;
 
 /// What the summary needs.
 #[derive(Debug, Default, PartialEq)]
@@ -85,11 +67,24 @@ struct Rows<'r> {
 
 impl McpLogs {
     pub(super) fn new(home: &Path, zone: Zone) -> Self {
-        Self(Arc::new(Inner {
-            root: home.join("Library/Caches/claude-cli-nodejs"),
-            zone,
-            known: Mutex::default(),
-        }))
+        let root = home.join("Library/Caches/claude-cli-nodejs");
+        Self {
+            files: Arc::new(Files::new(root, zone)),
+            ahead: Arc::default(),
+        }
+    }
+
+    /// From now on changes are read before somebody asks.
+    pub(super) fn look_ahead(&self) {
+        let files = Arc::downgrade(&self.files);
+        self.ahead.follow(self.files.root(), move || {
+            let Some(files) = files.upgrade() else {
+                return false;
+            };
+            // Whoever asks hears of an error.
+            let _ = files.now();
+            true
+        });
     }
 
     /// `GET /api/v2/mcp/logs`. The parameter `sessionId` is documented, and has no effect.
@@ -98,16 +93,17 @@ impl McpLogs {
             Ok(page) => page,
             Err(refusal) => return refusal,
         };
-        let files = match self.newest_first().await {
-            Ok(files) => files,
-            Err(thrown) => return thrown.into(),
+        let logs = match self.now().await {
+            Ok(logs) => logs,
+            Err(thrown) => return thrown.failed(),
         };
+        let files = newest_first(&logs);
         let paths: Vec<_> = files
             .iter()
-            .map(|(path, _)| path.to_string_lossy())
+            .map(|file| file.path.to_string_lossy())
             .collect();
         let rows: Vec<_> = files.iter().zip(&paths).collect();
-        let data = page.of_items(&rows).iter().map(|((_, file), path)| {
+        let data = page.of_items(&rows).iter().map(|(file, path)| {
             let name = path.rsplit('/').next().unwrap_or_default();
             let log = file.log.as_ref();
             Row {
@@ -128,145 +124,91 @@ impl McpLogs {
 
     /// `GET /api/v2/mcp/tools`
     pub(super) async fn tools(&self) -> Answer {
-        let files = match self.files().await {
-            Ok(files) => files,
-            Err(thrown) => return thrown.into(),
-        };
-        let usage = Usage::of(&files);
-        let tools: Vec<String> = usage.tools.iter().map(Tool::json).collect();
-        let sessions: Vec<&str> = usage
-            .sessions
-            .iter()
-            .map(|session| session.json.as_str())
-            .collect();
-        json(format!(
-            r#"{{"totalCalls":{},"uniqueTools":{},"tools":[{}],"sessions":[{}]}}"#,
-            usage.tools.iter().map(|tool| tool.count).sum::<usize>(),
-            usage.tools.len(),
-            tools.join(","),
-            sessions.join(","),
-        ))
+        match self.now().await {
+            Ok(logs) => logs.kept.get("tools".to_owned(), || tools(&logs.files)),
+            Err(thrown) => thrown.failed(),
+        }
     }
 
     /// `GET /api/v2/mcp/tools/:toolName`
     pub(super) async fn tool(&self, name: &str) -> Answer {
-        let files = match self.files().await {
-            Ok(files) => files,
-            Err(thrown) => return thrown.into(),
-        };
-        let usage = Usage::of(&files);
-        let key = Text::from(name);
-        let is_named = |tool: &&Tool<'_>| matches!(tool.name, Name::Text(text) if *text == key);
-        let Some(tool) = usage.tools.iter().find(is_named) else {
-            return Answer::not_found(
-                "Tool not found",
-                &format!("No usage data found for tool: {name}"),
-            );
-        };
-        let calls = |session: &&&Session| session.tools.contains(&key) || inherited(name).is_some();
-        let related: Vec<&str> = usage
-            .sessions
-            .iter()
-            .filter(calls)
-            .take(RELATED_SESSIONS)
-            .map(|session| session.json.as_str())
-            .collect();
-        json(format!(
-            r#"{{"tool":{},"relatedSessions":[{}]}}"#,
-            tool.json(),
-            related.join(",")
-        ))
+        match self.now().await {
+            Ok(logs) => {
+                let make = || tool(&logs.files, name);
+                logs.kept.get(format!("tool {name}"), make)
+            }
+            Err(thrown) => thrown.failed(),
+        }
     }
 
     pub(super) async fn totals(&self) -> Result<McpTotals, Thrown> {
-        let files = self.newest_first().await?;
+        let logs = self.now().await?;
         Ok(McpTotals {
-            sessions: files.len(),
-            size: files.iter().map(|(_, file)| file.size).sum(),
-            newest: files.first().map(|(_, file)| file.time),
+            sessions: logs.files.len(),
+            size: logs.files.iter().map(|file| file.size).sum(),
+            newest: newest_first(&logs).first().map(|file| file.time),
         })
     }
 
-    async fn newest_first(&self) -> Result<Vec<(PathBuf, LogFile)>, Thrown> {
-        let mut files = self.files().await?;
-        files.sort_by(|(_, a), (_, b)| b.time.total_cmp(&a.time));
-        Ok(files)
-    }
-
-    /// All files as they are now, in the order in which the original reads them.
-    async fn files(&self) -> Result<Vec<(PathBuf, LogFile)>, Thrown> {
-        let inner = Arc::clone(&self.0);
-        let files = tokio::task::spawn_blocking(move || inner.refresh());
-        files.await.map_err(|error| Thrown::new(error.to_string()))
-    }
-}
-
-impl Inner {
-    fn refresh(&self) -> Vec<(PathBuf, LogFile)> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let files: Vec<_> = walk::log_files(&self.root)
-            .into_iter()
-            .map(|path| {
-                let file = LogFile::read(&path, known.remove(&path), &self.zone);
-                (path, file)
-            })
-            .collect();
-        *known = files.iter().cloned().collect();
-        files
-    }
-}
-
-impl LogFile {
-    fn read(path: &Path, known: Option<Self>, zone: &Zone) -> Self {
-        let metadata = fs::metadata(path);
-        let stamp = metadata.as_ref().ok().map(stamp);
-        if let Some(known) = known.filter(|known| known.stamp == stamp) {
-            return known;
-        }
-        let log = match &metadata {
-            Ok(metadata) => read(path, metadata, zone),
-            Err(error) => Err(node_error(error, &format!("stat '{}'", path.display()))),
-        };
-        let (time, size) = match (&log, &metadata) {
-            (Ok(_), Ok(metadata)) => (modified(metadata), metadata.len()),
-            _ => (now(), 0),
-        };
-        Self {
-            stamp,
-            time,
-            size,
-            log: log.map(Arc::new),
+    /// All files as they are now.
+    async fn now(&self) -> Result<Arc<Logs>, Thrown> {
+        let files = Arc::clone(&self.files);
+        let logs = tokio::task::spawn_blocking(move || files.now()).await;
+        match logs {
+            Ok(Ok(logs)) => Ok(logs),
+            Ok(Err(error)) => Err(Thrown::new(error.to_string())),
+            Err(error) => Err(Thrown::new(error.to_string())),
         }
     }
 }
 
-fn read(path: &Path, metadata: &Metadata, zone: &Zone) -> Result<Log, String> {
-    if metadata.is_dir() {
-        return Err("EISDIR: illegal operation on a directory, read".to_owned());
-    }
-    match fs::read(path) {
-        Ok(bytes) => Ok(Log::read(path, &String::from_utf8_lossy(&bytes), zone)),
-        Err(error) => Err(node_error(&error, &format!("open '{}'", path.display()))),
-    }
+/// Those of equal times stay as they are.
+fn newest_first(logs: &Logs) -> Vec<&LogFile> {
+    let mut files: Vec<_> = logs.files.iter().collect();
+    files.sort_by(|one, other| other.time.total_cmp(&one.time));
+    files
 }
 
-fn stamp(metadata: &Metadata) -> (u64, u64, u64, (i64, i64), (i64, i64)) {
-    (
-        metadata.dev(),
-        metadata.ino(),
-        metadata.len(),
-        (metadata.mtime(), metadata.mtime_nsec()),
-        (metadata.ctime(), metadata.ctime_nsec()),
-    )
+fn tools(files: &[LogFile]) -> Answer {
+    let usage = Usage::of(files);
+    let tools: Vec<String> = usage.tools.iter().map(Tool::json).collect();
+    let sessions: Vec<&str> = usage
+        .sessions
+        .iter()
+        .map(|session| session.json.as_str())
+        .collect();
+    json(format!(
+        r#"{{"totalCalls":{},"uniqueTools":{},"tools":[{}],"sessions":[{}]}}"#,
+        usage.tools.iter().map(|tool| tool.count).sum::<usize>(),
+        usage.tools.len(),
+        tools.join(","),
+        sessions.join(","),
+    ))
 }
 
-/// An error as Node words it.
-fn node_error(error: &io::Error, call: &str) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => format!("ENOENT: no such file or directory, {call}"),
-        io::ErrorKind::PermissionDenied => format!("EACCES: permission denied, {call}"),
-        _ => format!("{error}, {call}"),
-    }
+fn tool(files: &[LogFile], name: &str) -> Answer {
+    let usage = Usage::of(files);
+    let key = Text::from(name);
+    let is_named = |tool: &&Tool<'_>| matches!(tool.name, Name::Text(text) if *text == key);
+    let Some(tool) = usage.tools.iter().find(is_named) else {
+        return Answer::not_found(
+            "Tool not found",
+            &format!("No usage data found for tool: {name}"),
+        );
+    };
+    let calls = |session: &&&Session| session.tools.contains(&key) || inherited(name).is_some();
+    let related: Vec<&str> = usage
+        .sessions
+        .iter()
+        .filter(calls)
+        .take(RELATED_SESSIONS)
+        .map(|session| session.json.as_str())
+        .collect();
+    json(format!(
+        r#"{{"tool":{},"relatedSessions":[{}]}}"#,
+        tool.json(),
+        related.join(",")
+    ))
 }
 
 /// All files together.
@@ -286,11 +228,11 @@ struct Tool<'f> {
 }
 
 impl<'f> Usage<'f> {
-    fn of(files: &'f [(PathBuf, LogFile)]) -> Self {
+    fn of(files: &'f [LogFile]) -> Self {
         let mut tools: IndexMap<(usize, &Name), Tool<'f>> = IndexMap::new();
         let mut by_text: HashMap<&Text, usize> = HashMap::new();
         let mut sessions = Vec::new();
-        for (file, (_, LogFile { log, .. })) in files.iter().enumerate() {
+        for (file, LogFile { log, .. }) in files.iter().enumerate() {
             let Ok(log) = log else { continue };
             for (name, calls) in &log.tools {
                 // The number tells the objects of two files apart.

@@ -51,7 +51,7 @@ struct Todos {
 pub(super) async fn summary(dashboard: &Dashboard) -> Answer {
     match compute(dashboard).await {
         Ok(body) => Answer::json(&body),
-        Err(thrown) => thrown.into(),
+        Err(thrown) => thrown.failed(),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The usage endpoints: what the index holds, added up and shown as Node shows it.
 //! `view` holds the sums of one state of the tree, `totals` makes them; the others are the endpoints.
 
-mod ahead;
 mod daily;
 mod hourly;
 mod keys;
@@ -17,10 +16,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use self::ahead::Ahead;
 use self::trap::Trap;
 pub(super) use self::view::{Detail, View};
 use super::Compat;
+use super::ahead::Ahead;
 use super::answer::{Answer, Thrown};
 use super::index::Index;
 use super::money::to_fixed;
@@ -66,6 +65,19 @@ impl Usage {
             hours_trap: Trap::default(),
             hourly_trap: Trap::default(),
         }))
+    }
+
+    /// From now on changes are read before somebody asks.
+    pub(super) fn look_ahead(&self) {
+        let shared = Arc::downgrade(&self.0);
+        self.0.ahead.follow(&self.0.projects, move || {
+            let Some(shared) = shared.upgrade() else {
+                return false;
+            };
+            // Whoever asks hears of an error.
+            let _ = shared.view();
+            true
+        });
     }
 
     /// GET /api/v2/daily
@@ -157,7 +169,8 @@ impl Usage {
             };
             hourly::show(view, &filter)
         };
-        self.answer_or(hourly::failure, show).await
+        let unreadable = || Answer::Failed(Box::new(hourly::failure()));
+        self.answer_or(unreadable, show).await
     }
 
     /// What the summary needs.
@@ -180,7 +193,7 @@ impl Usage {
 
     async fn answer(&self, show: impl FnOnce(&Shared, &View) -> Answer + Send + 'static) -> Answer {
         // The message of Node's own error, which only development shows.
-        let unreadable = || Thrown::new("Failed to process project data").into();
+        let unreadable = || Thrown::new("Failed to process project data").failed();
         self.answer_or(unreadable, show).await
     }
 
@@ -200,24 +213,13 @@ impl Usage {
         });
         answer
             .await
-            .unwrap_or_else(|error| Thrown::new(error.to_string()).into())
+            .unwrap_or_else(|error| Thrown::new(error.to_string()).failed())
     }
 }
 
 impl Shared {
-    /// The sums of the tree as it is now. From the first question on they are made before they are asked for.
-    fn view(self: &Arc<Self>) -> io::Result<Arc<View>> {
-        let shared = Arc::downgrade(self);
-        self.ahead.follow(&self.projects, move || {
-            if let Some(shared) = shared.upgrade() {
-                // Whoever asks hears of an error.
-                let _ = shared.now();
-            }
-        });
-        self.now()
-    }
-
-    fn now(&self) -> io::Result<Arc<View>> {
+    /// The sums of the tree as it is now.
+    fn view(&self) -> io::Result<Arc<View>> {
         let snapshot = self.index.now()?;
         // Whoever finds a new snapshot adds it up; others wait for the sums instead of making them too.
         let mut known = self.view.lock().unwrap_or_else(PoisonError::into_inner);

@@ -38,6 +38,14 @@ fn test_app(_settings: &Settings) -> Result<NativeApp, SettingsError> {
         .post("/fails", async |_body: String| {
             http::StatusCode::INTERNAL_SERVER_ERROR
         })
+        .get("/closed", async || {
+            let closed = axum::Extension(strangler::Deliberate);
+            (
+                http::StatusCode::SERVICE_UNAVAILABLE,
+                closed,
+                "native:closed",
+            )
+        })
         .get("/panics", panics)
         .post("/panics", panics)
         .get("/hangs", hangs)

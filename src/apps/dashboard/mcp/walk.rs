@@ -4,65 +4,109 @@
 //! order in which their listings arrive. Node has four threads for that, so this last order is not determined; it is
 //! nearly always the one in which they were asked for, which is the one here.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::super::stamp::{Now, Stamp};
 
 const FOLDER: &str = "mcp-logs-ide";
 
-/// A folder to be listed.
-struct Folder {
+/// A folder that is searched or has logs.
+#[derive(Debug)]
+pub(super) struct Folder {
     path: PathBuf,
     /// Whether folders in it are searched. Those behind a link are not.
     is_searched: bool,
     /// Whether its files are logs.
     has_logs: bool,
+    listing: Arc<Listing>,
 }
 
-/// All log files below a folder. What cannot be listed is empty.
-pub(super) fn log_files(root: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = VecDeque::new();
+/// What is in a folder, as Node reads it, the last name first.
+#[derive(Debug, Default)]
+struct Listing {
+    /// That of the folder, unless it may change without a trace.
+    stamp: Option<Stamp>,
+    entries: Vec<(String, fs::FileType)>,
+}
+
+/// The folders below one, in the order in which they are found. What cannot be listed is empty. `known` spares the lists of
+/// those that are as they were.
+pub(super) fn folders(root: &Path, known: &[Folder], now: Now) -> Vec<Folder> {
+    let known: HashMap<&Path, &Folder> = known
+        .iter()
+        .map(|folder| (folder.path.as_path(), folder))
+        .collect();
+    let folder = |path: PathBuf, is_searched, has_logs| {
+        let known = known.get(path.as_path());
+        Folder {
+            listing: Listing::of(&path, known.map(|known| &known.listing), now),
+            path,
+            is_searched,
+            has_logs,
+        }
+    };
+    let mut folders = Vec::new();
     // glob does not begin at a link.
     if root.is_dir() && !root.is_symlink() {
-        folders.push_back(Folder {
-            path: root.to_owned(),
-            is_searched: true,
-            has_logs: false,
-        });
+        folders.push(folder(root.to_owned(), true, false));
     }
-    while let Some(folder) = folders.pop_front() {
-        for (name, kind) in listing(&folder.path) {
-            let path = folder.path.join(&name);
-            if folder.has_logs && name.ends_with(".txt") && !name.starts_with('.') {
-                found.push(path.clone());
-            }
-            let is_searched = folder.is_searched && kind.is_dir() && !name.starts_with('.');
-            let has_logs =
-                folder.is_searched && name == FOLDER && (kind.is_dir() || kind.is_symlink());
+    let mut place = 0;
+    while let Some(above) = folders.get(place) {
+        place += 1;
+        if !above.is_searched {
+            continue;
+        }
+        let mut found = Vec::new();
+        for (name, kind) in &above.listing.entries {
+            let is_searched = kind.is_dir() && !name.starts_with('.');
+            let has_logs = name == FOLDER && (kind.is_dir() || kind.is_symlink());
             if is_searched || has_logs {
-                folders.push_back(Folder {
-                    path,
-                    is_searched,
-                    has_logs,
-                });
+                found.push(folder(above.path.join(name), is_searched, has_logs));
             }
         }
+        folders.append(&mut found);
     }
-    found
+    folders
 }
 
-/// Names as Node reads them, the last one first.
-fn listing(folder: &Path) -> Vec<(String, fs::FileType)> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut listing: Vec<_> = entries
-        .filter_map(|entry| Some((entry.file_name(), entry.file_type().ok()?)))
-        .collect();
-    listing.sort_by(|(a, _), (b, _)| b.cmp(a));
-    listing
-        .into_iter()
-        .map(|(name, kind)| (name.to_string_lossy().into_owned(), kind))
-        .collect()
+/// All log files in these folders.
+pub(super) fn log_files(folders: &[Folder]) -> impl Iterator<Item = PathBuf> {
+    let folders = folders.iter().filter(|folder| folder.has_logs);
+    folders.flat_map(|folder| {
+        let names = folder.listing.entries.iter().map(|(name, _)| name);
+        names
+            .filter(|name| name.ends_with(".txt") && !name.starts_with('.'))
+            .map(|name| folder.path.join(name))
+    })
+}
+
+impl Listing {
+    fn of(folder: &Path, known: Option<&Arc<Self>>, now: Now) -> Arc<Self> {
+        let stamp = fs::metadata(folder).ok();
+        let stamp = stamp.map(|metadata| Stamp::of(&metadata));
+        let stamp = stamp.filter(|stamp| stamp.is_settled(now));
+        if let Some(known) = known
+            && stamp.is_some()
+            && known.stamp == stamp
+        {
+            return Arc::clone(known);
+        }
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut listing: Vec<_> = entries
+            .filter_map(|entry| Some((entry.file_name(), entry.file_type().ok()?)))
+            .collect();
+        listing.sort_by(|(a, _), (b, _)| b.cmp(a));
+        let entries = listing
+            .into_iter()
+            .map(|(name, kind)| (name.to_string_lossy().into_owned(), kind));
+        Arc::new(Self {
+            stamp,
+            entries: entries.collect(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -81,6 +125,12 @@ mod tests {
             folders.entry(folder).or_default().push(name);
         }
         folders
+    }
+
+    fn found(root: &Path) -> Vec<PathBuf> {
+        let now = Now::read().unwrap();
+        let folders = folders(root, &[], now);
+        log_files(&super::folders(root, &folders, now)).collect()
     }
 
     #[test]
@@ -125,13 +175,13 @@ mod tests {
             .collect();
         for (root, expected) in roots.iter().zip(ask("glob", &roots)) {
             let expected: Vec<String> = serde_json::from_value(expected).unwrap();
-            let ours = log_files(Path::new(root));
+            let ours = found(Path::new(root));
             assert_eq!(
                 by_folder(ours.iter().map(|path| path.to_str().unwrap())),
                 by_folder(expected.iter().map(String::as_str)),
                 "{root}"
             );
         }
-        assert_eq!(log_files(Path::new(&roots[0])).len(), 12);
+        assert_eq!(found(Path::new(&roots[0])).len(), 12);
     }
 }

@@ -47,7 +47,12 @@ impl Home {
             Some(("projects", name)) => self.usage.project(name).await,
             Some(_) => panic!("no endpoint `{path}`"),
         };
+        let answer = match answer {
+            Answer::Failed(answer) => *answer,
+            answer => answer,
+        };
         match answer {
+            Answer::Failed(_) => panic!("failed twice"),
             Answer::Json(status, body) => {
                 (status.as_u16(), String::from_utf8(body.to_vec()).unwrap())
             }
