@@ -56,15 +56,14 @@ pub(super) async fn summary(dashboard: &Dashboard) -> Answer {
 }
 
 async fn compute(dashboard: &Dashboard) -> Result<Body, Thrown> {
-    let logs = dashboard.mcp.totals().await?;
     let Folders { todos, tasks } = dashboard.folders.clone();
     let folders = tokio::task::spawn_blocking(move || (read_todos(todos), count_folders(tasks)));
-    let (todos, tasks) = folders
-        .await
-        .map_err(|error| Thrown::new(error.to_string()))?;
+    let (logs, folders, usage) =
+        tokio::join!(dashboard.mcp.totals(), folders, dashboard.usage.totals());
+    let logs = logs?;
+    let (todos, tasks) = folders.map_err(|error| Thrown::new(error.to_string()))?;
     let todos = todos.map_err(failed("Failed to read todos"))?;
     let tasks = tasks.map_err(failed("Failed to read VS Code logs"))?;
-    let usage = dashboard.usage.totals().await;
     let usage = usage.map_err(failed("Failed to process project data"))?;
     Ok(Body {
         total_mcp_sessions: logs.sessions,

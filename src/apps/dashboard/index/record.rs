@@ -173,22 +173,8 @@ impl Timeline {
                 entry
             }));
         }
-        // Time and place in one number, which is sorted several times as quickly as entries are.
-        let mut order: Vec<u128> = entries
-            .iter()
-            .enumerate()
-            .map(|(place, entry)| {
-                let time = match entry.time {
-                    INVALID_TIME => i64::MAX,
-                    time => time,
-                };
-                u128::from(time.cast_unsigned() ^ 1 << 63) << 64 | place as u128
-            })
-            .collect();
-        order.sort_unstable();
-        let sorted = order.iter().map(|key| entries[*key as u64 as usize]);
         Self {
-            entries: sorted.collect(),
+            entries: sorted(entries),
             odd_tokens,
         }
     }
@@ -198,6 +184,29 @@ impl Timeline {
             .iter()
             .map(|entry| entry.unpack(&self.odd_tokens))
     }
+}
+
+/// By time, those of equal times as they were.
+fn sorted(mut entries: Vec<Entry>) -> Vec<Entry> {
+    let time = |entry: &Entry| match entry.time {
+        INVALID_TIME => i64::MAX,
+        time => time,
+    };
+    let first = entries.iter().map(time).min().unwrap_or_default();
+    let last = entries.iter().map(time).max().unwrap_or_default();
+    let bits = usize::BITS - entries.len().leading_zeros();
+    if last.abs_diff(first).leading_zeros() < bits {
+        entries.sort_by_key(time);
+        return entries;
+    }
+    // Time and place fit into one number, and numbers are sorted several times as quickly as entries.
+    let order = entries.iter().enumerate();
+    let mut order: Vec<u64> = order
+        .map(|(place, entry)| time(entry).abs_diff(first) << bits | place as u64)
+        .collect();
+    order.sort_unstable();
+    let place = |key: &u64| (key & ((1 << bits) - 1)) as usize;
+    order.iter().map(|key| entries[place(key)]).collect()
 }
 
 /// How much of a record there was at some line, to get back to it.

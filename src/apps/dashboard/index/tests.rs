@@ -5,7 +5,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::record::{Activity, Moment, Record, Session, Use};
+use super::record::{Activity, Moment, Record, Session, Timeline, Use};
 use super::scan::{Fields, Line, Lines, PADDING, Usage};
 use super::*;
 use crate::native::js_json;
@@ -491,4 +491,47 @@ fn links_are_followed() {
     )
     .unwrap();
     assert_eq!(tree.check().matches("\"t\"").count(), 2);
+}
+
+#[test]
+fn a_timeline_is_in_the_order_of_time_and_then_of_files() {
+    let line = |time: &str, tokens: usize| {
+        format!("{{\"timestamp\":{time},\"message\":{{\"usage\":{{\"input_tokens\":{tokens}}}}}}}")
+    };
+    let near = ["7", "3", "\"2025-07-01\"", "3", "null", "7"];
+    let far = ["8.64e15", "3", "-8.64e15", "\"x\"", "3", "\"y\"", "null"];
+    for times in [&near[..], &far[..], &[]] {
+        let mut records = [Record::default(), Record::default()];
+        for (number, time) in times.iter().enumerate() {
+            records[number % 2].add_unusual(line(time, number).as_bytes(), &zone());
+        }
+        let timeline = Timeline::of(records.iter().map(|record| (record, &[0][..], &[][..])));
+        let found: Vec<_> = timeline
+            .uses()
+            .map(|line| (line.moment, line.tokens.new_input as usize))
+            .collect();
+        let uses = records.iter().flat_map(Record::uses);
+        let mut expected: Vec<_> = uses
+            .map(|line| (line.moment, line.tokens.new_input as usize))
+            .filter(|(moment, _)| *moment != Moment::None)
+            .collect();
+        expected.sort_by_key(|(moment, _)| match moment {
+            Moment::At(time) => *time,
+            Moment::None | Moment::Invalid => i64::MAX,
+        });
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn overwriting_by_as_many_bytes_is_seen() {
+    let tree = Tree::new();
+    for number in 100..400 {
+        tree.write("a/one.jsonl", line(&format!("s{number}"), 1));
+        let found = shown(&tree.index.now().unwrap());
+        assert!(
+            found.contains(&format!("\"s{number}\"")),
+            "{number}: {found}"
+        );
+    }
 }
