@@ -178,7 +178,13 @@ impl Usage {
     /// # Errors
     /// Where the tree cannot be read.
     pub(super) async fn totals(&self) -> io::Result<Summary> {
-        Ok(summary(&*self.view().await?))
+        let view = self.view().await?;
+        let months = Arc::clone(&view);
+        // The summary adds up the days first.
+        let months = tokio::task::spawn_blocking(move || months.months().len());
+        let summary = tokio::task::spawn_blocking(move || summary(&view));
+        let (_, summary) = tokio::join!(months, summary);
+        summary.map_err(io::Error::other)
     }
 
     /// The tree as it is now, added up.

@@ -8,7 +8,7 @@ use super::super::number::parse_int;
 use super::super::page::{Page, Pagination};
 use super::super::query::{Query, Value};
 use super::super::zone::{Clock, Zone};
-use super::totals::{Day, Sums};
+use super::totals::{Day, Distinct, Sums};
 use super::view::View;
 
 const MILLISECONDS_AN_HOUR: i64 = 3_600_000;
@@ -192,9 +192,6 @@ fn list_of_hours(view: &View, filter: &Filter) -> Answer {
     let days = days_of_hours(view, filter);
     let page = filter.page.of_items(&days).iter();
     let row = |day: &DayOfHours| {
-        let mut sessions = day.sessions.clone();
-        sessions.sort_unstable();
-        sessions.dedup();
         let sums = &day.sums;
         FilteredRow {
             date: day_text(day.number),
@@ -206,7 +203,7 @@ fn list_of_hours(view: &View, filter: &Filter) -> Answer {
             new_input_tokens: sums.new_input,
             cache_creation_tokens: sums.cache_creation,
             cache_read_tokens: sums.cache_read,
-            session_count: sessions.len(),
+            session_count: day.sessions.clone().count(),
         }
     };
     Answer::json(&List {
@@ -219,8 +216,7 @@ fn list_of_hours(view: &View, filter: &Filter) -> Answer {
 struct DayOfHours {
     number: i64,
     sums: Sums,
-    /// Some of them often.
-    sessions: Vec<u32>,
+    sessions: Distinct,
 }
 
 /// The days that have something in the wanted hours. They are added up in the order of time.
@@ -242,13 +238,13 @@ fn days_of_hours(view: &View, filter: &Filter) -> Vec<DayOfHours> {
             days.push(DayOfHours {
                 number,
                 sums: Sums::default(),
-                sessions: Vec::new(),
+                sessions: Distinct::default(),
             });
         }
         let Some(day) = days.last_mut() else { continue };
         day.sums += &detail.sums;
-        if view.is_session(detail.session) && day.sessions.last() != Some(&detail.session) {
-            day.sessions.push(detail.session);
+        if view.is_session(detail.session) {
+            day.sessions.insert(detail.session);
         }
     }
     days

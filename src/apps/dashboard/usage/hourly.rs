@@ -10,7 +10,7 @@ use super::super::date::{MILLISECONDS_A_DAY, day_text};
 use super::super::query::{Query, Value};
 use super::super::zone::Clock;
 use super::sum;
-use super::totals::{Buckets, Sums};
+use super::totals::{Buckets, Distinct, Sums};
 use super::view::View;
 
 const HOURS: usize = 24;
@@ -50,8 +50,8 @@ struct Hour {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Cell {
-    date: String,
+struct Cell<'d> {
+    date: &'d str,
     hour: usize,
     input_tokens: f64,
     output_tokens: f64,
@@ -63,9 +63,9 @@ struct Cell {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Body {
+struct Body<'d> {
     hourly_data: Vec<Hour>,
-    heatmap_data: Vec<Cell>,
+    heatmap_data: Vec<Cell<'d>>,
     statistics: Option<Statistics>,
 }
 
@@ -202,27 +202,33 @@ fn show_anew(view: &View, filter: &Filter) -> Answer {
         });
     }
     let mut hours = vec![Bucket::default(); HOURS];
-    let mut sessions: Vec<Vec<u32>> = vec![Vec::new(); HOURS];
-    let mut cells: Buckets<(i64, usize), Bucket> = Buckets::new();
+    let mut sessions: Vec<Distinct> = Vec::new();
+    sessions.resize_with(HOURS, Distinct::default);
+    // The wanted days so far, and by their places in this list what their hours add up to.
+    let mut days: Vec<String> = Vec::new();
+    let mut cells: Buckets<(usize, usize), Bucket> = Buckets::new();
     let mut last = (i64::MIN, false);
     let mut clock = Clock::new(view.zone());
     for detail in view.details() {
         let Some(time) = detail.time else { continue };
         let day = time.div_euclid(MILLISECONDS_A_DAY);
         if day != last.0 {
-            last = (day, filter.has(&day_text(day)));
+            let date = day_text(day);
+            last = (day, filter.has(&date));
+            if last.1 {
+                days.push(date);
+            }
         }
         if !last.1 {
             continue;
         }
         let local = clock.local(time).rem_euclid(MILLISECONDS_A_DAY);
         let hour = (local / MILLISECONDS_AN_HOUR) as usize;
-        hours[hour].add(&detail.sums);
-        cells.get((day, hour)).add(&detail.sums);
+        let sums = without_nan(&detail.sums);
+        hours[hour].add(&sums);
+        cells.get((days.len() - 1, hour)).add(&sums);
         // The missing one counts as well.
-        if sessions[hour].last() != Some(&detail.session) {
-            sessions[hour].push(detail.session);
-        }
+        sessions[hour].insert(detail.session);
     }
     let hours: Vec<Hour> = hours
         .iter()
@@ -231,10 +237,10 @@ fn show_anew(view: &View, filter: &Filter) -> Answer {
         .map(|(hour, (bucket, sessions))| bucket.hour(hour, sessions))
         .collect();
     let mut cells = cells.all;
-    cells.sort_unstable_by_key(|(day_and_hour, _)| *day_and_hour);
+    cells.sort_unstable_by_key(|(place, _)| *place);
     let cells = cells
         .into_iter()
-        .map(|((day, hour), bucket)| bucket.cell(day_text(day), hour));
+        .map(|((day, hour), bucket)| bucket.cell(&days[day], hour));
     Answer::json(&Body {
         heatmap_data: cells.collect(),
         statistics: Some(Statistics::of(&hours)),
@@ -242,24 +248,26 @@ fn show_anew(view: &View, filter: &Filter) -> Answer {
     })
 }
 
+/// What is no number counts as 0 here, unlike in the days' sums.
+fn without_nan(sums: &Sums) -> Sums {
+    let or_zero = |number: f64| if number.is_nan() { 0.0 } else { number };
+    Sums {
+        input: or_zero(sums.input),
+        output: or_zero(sums.output),
+        cached: or_zero(sums.cached),
+        total: or_zero(sums.total),
+        cost: or_zero(sums.cost),
+        ..*sums
+    }
+}
+
 impl Bucket {
-    /// What is no number counts as 0 here, unlike in the days' sums.
     fn add(&mut self, sums: &Sums) {
-        let or_zero = |number: f64| if number.is_nan() { 0.0 } else { number };
-        self.sums += &Sums {
-            input: or_zero(sums.input),
-            output: or_zero(sums.output),
-            cached: or_zero(sums.cached),
-            total: or_zero(sums.total),
-            cost: or_zero(sums.cost),
-            ..*sums
-        };
+        self.sums += sums;
         self.requests += 1;
     }
 
-    fn hour(&self, hour: usize, mut sessions: Vec<u32>) -> Hour {
-        sessions.sort_unstable();
-        sessions.dedup();
+    fn hour(&self, hour: usize, sessions: Distinct) -> Hour {
         let per_request = |amount: f64| match self.requests {
             0 => 0.0,
             requests => amount / requests as f64,
@@ -271,14 +279,14 @@ impl Bucket {
             cached_tokens: self.sums.cached,
             total_tokens: self.sums.total,
             cost: self.sums.cost,
-            sessions: sessions.len(),
+            sessions: sessions.count(),
             requests: self.requests,
             avg_cost_per_request: per_request(self.sums.cost),
             avg_tokens_per_request: per_request(self.sums.total),
         }
     }
 
-    fn cell(&self, date: String, hour: usize) -> Cell {
+    fn cell<'d>(&self, date: &'d str, hour: usize) -> Cell<'d> {
         Cell {
             date,
             hour,

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashMapExt, HashSet};
+use foldhash::{HashMap, HashMapExt};
 
 use super::super::date::{MILLISECONDS_A_DAY, civil_from_days, day_text};
 use super::super::index::Snapshot;
@@ -75,12 +75,9 @@ struct Bucket {
     sessions: Distinct,
 }
 
-/// A set that is quick about the value that it got last.
-#[derive(Debug, Default)]
-struct Distinct {
-    last: Option<u32>,
-    all: HashSet<u32>,
-}
+/// Numbers to be counted once each. They come in long runs of the same, so that a list of the runs is short.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Distinct(Vec<u32>);
 
 impl Sums {
     /// The amounts of a line, added in Node's order.
@@ -116,15 +113,16 @@ impl AddAssign<&Self> for Sums {
 }
 
 impl Distinct {
-    fn insert(&mut self, value: u32) {
-        if self.last != Some(value) {
-            self.last = Some(value);
-            self.all.insert(value);
+    pub(super) fn insert(&mut self, value: u32) {
+        if self.0.last() != Some(&value) {
+            self.0.push(value);
         }
     }
 
-    fn count(&self) -> u64 {
-        self.all.len() as u64
+    pub(super) fn count(mut self) -> usize {
+        self.0.sort_unstable();
+        self.0.dedup();
+        self.0.len()
     }
 }
 
@@ -220,12 +218,12 @@ pub(super) fn days(snapshot: &Snapshot, keys: &Keys, only: Option<&str>) -> (Vec
         number,
         date: day_text(number),
         cost: to_fixed(bucket.sums.cost, 4),
-        sessions: bucket.sessions.count(),
+        sessions: bucket.sessions.count() as u64,
         sums: bucket.sums,
     });
     let mut days: Vec<_> = days.collect();
     days.sort_by_key(|day| day.number);
-    (days, all.count())
+    (days, all.count() as u64)
 }
 
 /// The months, ascending.
@@ -248,7 +246,7 @@ pub(super) fn months(snapshot: &Snapshot, keys: &Keys, zone: &Zone) -> Vec<Month
         .map(|((year, month), bucket)| Month {
             month: format!("{year}-{month:02}"),
             cost: to_fixed(bucket.sums.cost, 4),
-            sessions: bucket.sessions.count(),
+            sessions: bucket.sessions.count() as u64,
             messages: bucket.messages,
             sums: bucket.sums,
         });
@@ -269,7 +267,7 @@ pub(super) fn models(snapshot: &Snapshot, keys: &Keys) -> Vec<Model> {
         model: keys.model(number).clone(),
         cost: to_fixed(bucket.sums.cost, 4),
         messages: bucket.messages,
-        sessions: bucket.sessions.count(),
+        sessions: bucket.sessions.count() as u64,
         sums: bucket.sums,
     });
     let mut models: Vec<_> = models.collect();
