@@ -1,7 +1,5 @@
 //! GET /api/v2/hourly: local hours of days of UTC.
 
-use std::borrow::Cow;
-
 use http::StatusCode;
 use serde::Serialize;
 
@@ -29,8 +27,8 @@ enum Day {
     Any,
     /// Units of UTF-16.
     Text(Vec<u16>),
-    /// A list is never `===` a text, while `<` makes a text of it, and Node's cache too. Nothing where that throws.
-    Never(Option<String>),
+    /// A list is never `===` a text, while `<` makes a text of it, and Node's cache too.
+    Never(String),
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -121,7 +119,10 @@ impl Filter {
         let date = match query.get("date").filter(|value| value.is_truthy()) {
             None => Day::Any,
             Some(Value::Text(text)) => Day::Text(text.encode_utf16().collect()),
-            Some(other) => Day::Never(other.to_text().ok().map(Cow::into_owned)),
+            Some(other) => match other.to_text() {
+                Ok(text) => Day::Never(text.into_owned()),
+                Err(_) => return Err(failure()),
+            },
         };
         let bound = |name| match query.get(name).filter(|value| value.is_truthy()) {
             None => Ok(Day::Any),
@@ -142,7 +143,7 @@ impl Filter {
         let text = |day: &Day, absent: &str| match day {
             Day::Any => absent.to_owned(),
             Day::Text(text) => String::from_utf16_lossy(text),
-            Day::Never(text) => text.clone().unwrap_or_default(),
+            Day::Never(text) => text.clone(),
         };
         format!(
             "{:?} {:?} {:?}",

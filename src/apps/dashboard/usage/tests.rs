@@ -594,3 +594,15 @@ async fn what_poisons_a_tree_fails_where_node_fails() {
     let refused = StatusCode::BAD_REQUEST.as_u16();
     assert_eq!(home.get("daily?page=-1").await.0, refused);
 }
+
+#[tokio::test]
+async fn an_hourly_filter_that_has_no_text_fails() {
+    let failure = r#"{"error":"Failed to fetch hourly usage data"}"#;
+    for compat in [Compat::Intended, Compat::Exact] {
+        let home = Home::new("UTC", compat);
+        for name in ["date", "startDate", "endDate"] {
+            let target = format!("hourly?{name}[toString]=2025-06-30");
+            assert_eq!(home.get(&target).await, (500, failure.to_owned()), "{name}");
+        }
+    }
+}
