@@ -30,8 +30,6 @@ mod zone;
 mod oracle;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod v8;
 
 use std::sync::Arc;
 

@@ -122,7 +122,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::oracle::Random;
-    use super::super::v8::ask_v8;
+    use super::super::oracle::ask_v8;
     use super::*;
 
     #[test]

@@ -1,4 +1,4 @@
-//! Asks the libraries that the original builds on, in `tests/oracle/dashboard`.
+//! Asks V8, and the libraries that the original builds on.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// What a judge says of each question, most of which are texts.
+/// What a judge of `tests/oracle/dashboard` says of each question, most of which are texts.
 pub(super) fn ask(judge: &str, questions: &[impl Serialize]) -> Vec<Value> {
     let folder = Path::new(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -17,17 +17,28 @@ pub(super) fn ask(judge: &str, questions: &[impl Serialize]) -> Vec<Value> {
         folder.join("node_modules").exists(),
         "tests/oracle/dashboard has no node_modules: run ./scripts/test"
     );
-    let oracle = Command::new("node")
-        .arg("oracle.js")
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
+    let mut node = Command::new("node");
+    node.arg("oracle.js").current_dir(folder);
+    answers_of(
+        node,
+        questions.iter().map(|question| json!([judge, question])),
+    )
+}
+
+/// What V8 itself answers to each question, with its clock in a time zone; in `tests/oracle/v8`.
+pub(super) fn ask_v8(zone: &str, questions: &[Value]) -> Vec<Value> {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracle/v8/oracle.js");
+    let mut node = Command::new("node");
+    node.arg(program).env("TZ", zone);
+    answers_of(node, questions.iter().cloned())
+}
+
+/// One line of JSON for each.
+fn answers_of(mut node: Command, questions: impl ExactSizeIterator<Item = Value>) -> Vec<Value> {
+    let count = questions.len();
+    let lines: String = questions.map(|question| format!("{question}\n")).collect();
+    let oracle = node.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let mut oracle = oracle.expect("`node` is on PATH: run ./scripts/test");
-    let lines: String = questions
-        .iter()
-        .map(|question| json!([judge, question]).to_string() + "\n")
-        .collect();
     let mut stdin = oracle.stdin.take().unwrap();
     let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()).unwrap());
     let answers: Vec<Value> = BufReader::new(oracle.stdout.take().unwrap())
@@ -36,7 +47,7 @@ pub(super) fn ask(judge: &str, questions: &[impl Serialize]) -> Vec<Value> {
         .collect();
     writer.join().unwrap();
     assert!(oracle.wait().unwrap().success());
-    assert_eq!(answers.len(), questions.len());
+    assert_eq!(answers.len(), count);
     answers
 }
 

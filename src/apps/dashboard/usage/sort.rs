@@ -116,7 +116,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::super::oracle::Random;
-    use super::super::super::v8::ask_v8;
+    use super::super::super::oracle::ask_v8;
     use super::*;
 
     #[test]

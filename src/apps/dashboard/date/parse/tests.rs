@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::super::oracle::Random;
-use super::super::super::v8::ask_v8;
+use super::super::super::oracle::ask_v8;
 use super::super::civil_from_days;
 use super::*;
 
