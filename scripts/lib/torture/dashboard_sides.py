@@ -164,7 +164,7 @@ def declined(answer):
     """Whether native left it to Node, which this proxy is told not to ask. HEAD has no body to tell it by, but native's own
     answers have the headers of helmet."""
     is_proxy_s = "x-frame-options" not in headers(answer)
-    return answer.status == 502 and (b"native-declined" in answer.body or is_proxy_s and not answer.body)
+    return answer.status == 502 and (b"native-declined" in answer.body or (is_proxy_s and not answer.body))
 
 
 def headers(answer):

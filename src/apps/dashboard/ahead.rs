@@ -9,13 +9,16 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, EventKind, ModifyKind};
-use notify::{Event, RecursiveMode, Watcher};
+use notify::{Config, ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher};
 
 /// So long a writer must have paused. Within a step of the clock of files, a change may leave no trace.
 const QUIET: Duration = Duration::from_millis(50);
 
 /// So long one is waited for that does not pause.
 const LONGEST: Duration = Duration::from_secs(1);
+
+/// Between two attempts to follow a folder.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// What follows one folder, as long as this lives.
 #[derive(Debug, Default)]
@@ -25,78 +28,109 @@ pub(super) struct Ahead(Mutex<State>);
 enum State {
     #[default]
     Idle,
-    /// One notice that has not been taken is as good as many.
-    Following(SyncSender<()>, JoinHandle<notify::Result<()>>),
+    Following(Follower),
+    /// The machine allows no more watches.
     Impossible,
+}
+
+#[derive(Debug)]
+struct Follower {
+    begun: Instant,
+    /// The folder, or the owner, is gone.
+    has_ended: Arc<AtomicBool>,
+    /// One notice that has not been taken is as good as many.
+    bell: SyncSender<()>,
+    thread: JoinHandle<notify::Result<()>>,
 }
 
 impl Ahead {
     /// Has `look` called now, and after changes below the folder from now on, while it answers `true`. Where there is no
-    /// such folder yet, nothing happens; ask again at the next question.
+    /// such folder nothing happens: ask again at the next question. Does not block.
     pub(super) fn follow(&self, folder: &Path, look: impl Fn() -> bool + Send + 'static) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match std::mem::take(&mut *state) {
-            State::Following(_, thread) if thread.is_finished() => {
-                if let Ok(Err(error)) = thread.join() {
-                    let folder = folder.display();
-                    tracing::warn!(%error, "changes below {folder} are read when somebody asks, not before");
-                    *state = State::Impossible;
-                    return;
-                }
+        let Ok(mut state) = self.0.try_lock() else {
+            return;
+        };
+        match &*state {
+            State::Impossible => return,
+            State::Following(follower)
+                if !follower.thread.is_finished() || follower.begun.elapsed() < RETRY =>
+            {
+                return;
             }
-            State::Idle => {}
-            begun => {
-                *state = begun;
+            State::Idle | State::Following(_) => {}
+        }
+        if let State::Following(follower) = std::mem::take(&mut *state) {
+            let error = match follower.thread.join() {
+                Ok(Ok(())) => None,
+                // A folder that went away meanwhile.
+                Ok(Err(error)) if matches!(error.kind, ErrorKind::PathNotFound) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("it panicked".to_owned()),
+            };
+            if let Some(error) = error {
+                let folder = folder.display();
+                tracing::warn!(%error, "changes below {folder} are read when somebody asks, not before");
+                *state = State::Impossible;
                 return;
             }
         }
-        if folder.is_dir() {
-            *state = begin(folder.to_owned(), look);
-        }
+        *state = begin(folder.to_owned(), look);
     }
 }
 
 impl Drop for Ahead {
     fn drop(&mut self) {
         let state = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let State::Following(bell, _) = state {
-            // So that `look` says that nobody is there any more.
-            let _ = bell.try_send(());
+        if let State::Following(follower) = state {
+            follower.has_ended.store(true, Ordering::SeqCst);
+            let _ = follower.bell.try_send(());
         }
     }
 }
 
 fn begin(folder: PathBuf, look: impl Fn() -> bool + Send + 'static) -> State {
+    let has_ended = Arc::new(AtomicBool::new(false));
     let (bell, notices) = sync_channel(1);
-    let ring = bell.clone();
-    let name = "dashboard-ahead".to_owned();
-    let thread = thread::Builder::new().name(name);
-    match thread.spawn(move || follow(&folder, &ring, &notices, look)) {
-        Ok(thread) => State::Following(bell, thread),
+    let (ended, ring) = (Arc::clone(&has_ended), bell.clone());
+    let thread = thread::Builder::new().name("dashboard-ahead".to_owned());
+    match thread.spawn(move || follow(&folder, &ended, &ring, &notices, look)) {
+        Ok(thread) => State::Following(Follower {
+            begun: Instant::now(),
+            has_ended,
+            bell,
+            thread,
+        }),
         Err(_) => State::Impossible,
     }
 }
 
-/// Until the folder is gone.
+/// Until it has ended.
 fn follow(
     folder: &Path,
+    has_ended: &Arc<AtomicBool>,
     bell: &SyncSender<()>,
     notices: &Receiver<()>,
     look: impl Fn() -> bool,
 ) -> notify::Result<()> {
-    let is_gone = Arc::new(AtomicBool::new(false));
-    let (ring, gone, root) = (bell.clone(), Arc::clone(&is_gone), folder.to_owned());
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+    // Events name the real path.
+    let Ok(folder) = folder.canonicalize() else {
+        return Ok(());
+    };
+    let (ended, ring, root) = (Arc::clone(has_ended), bell.clone(), folder.clone());
+    let handle = move |event: notify::Result<Event>| {
         if event.as_ref().is_ok_and(is_read) {
             return;
         }
         if event.is_ok_and(|event| takes_away(&event, &root)) {
-            gone.store(true, Ordering::SeqCst);
+            ended.store(true, Ordering::SeqCst);
         }
         let _ = ring.try_send(());
-    })?;
-    watcher.watch(folder, RecursiveMode::Recursive)?;
-    while look() && !is_gone.load(Ordering::SeqCst) {
+    };
+    // A link may lead to any number of folders.
+    let config = Config::default().with_follow_symlinks(false);
+    let mut watcher = RecommendedWatcher::new(handle, config)?;
+    watcher.watch(&folder, RecursiveMode::Recursive)?;
+    while look() && !has_ended.load(Ordering::SeqCst) {
         wait(notices);
     }
     Ok(())
@@ -141,6 +175,18 @@ mod tests {
         ahead.follow(folder, move || bell.send(()).is_ok());
     }
 
+    /// Asks as questions do, one after the other.
+    fn until_it_looks(ahead: &Ahead, folder: &Path, bell: &Sender<()>, looks: &Receiver<()>) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            follow(ahead, folder, bell);
+            if looks.recv_timeout(QUIET).is_ok() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "nobody looks");
+        }
+    }
+
     #[test]
     fn changes_are_looked_at_unasked() {
         let home = TempDir::new().unwrap();
@@ -150,8 +196,7 @@ mod tests {
         // Nothing to follow yet.
         follow(&ahead, &folder, &bell);
         fs::create_dir_all(folder.join("one")).unwrap();
-        follow(&ahead, &folder, &bell);
-        looks.recv_timeout(PATIENCE).unwrap();
+        until_it_looks(&ahead, &folder, &bell, &looks);
         let file = folder.join("one/file");
         fs::write(&file, "x").unwrap();
         looks.recv_timeout(PATIENCE).unwrap();
@@ -159,6 +204,7 @@ mod tests {
         looks.recv_timeout(PATIENCE).unwrap();
         fs::write(folder.join("two/file"), "x").unwrap();
         looks.recv_timeout(PATIENCE).unwrap();
+        while looks.recv_timeout(QUIET * 4).is_ok() {}
         // Reading is no change.
         fs::read(&file).unwrap();
         assert!(looks.recv_timeout(QUIET * 4).is_err());
@@ -176,15 +222,7 @@ mod tests {
         fs::remove_dir(&folder).unwrap();
         looks.recv_timeout(PATIENCE).unwrap();
         fs::create_dir(&folder).unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        // The thread takes a moment to end.
-        loop {
-            follow(&ahead, &folder, &bell);
-            if looks.recv_timeout(QUIET * 2).is_ok() {
-                break;
-            }
-            assert!(Instant::now() < deadline, "nobody looks");
-        }
+        until_it_looks(&ahead, &folder, &bell, &looks);
     }
 
     #[test]

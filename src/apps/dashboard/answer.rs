@@ -61,7 +61,7 @@ impl Answer {
     pub(super) fn with_status(status: StatusCode, body: &impl Serialize) -> Self {
         match express::json_text(body) {
             Ok(text) => Self::Json(status, text.into()),
-            Err(error) => Thrown::new(error.to_string()).into(),
+            Err(error) => Thrown::new(error.to_string()).failed(),
         }
     }
 

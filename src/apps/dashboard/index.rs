@@ -111,7 +111,7 @@ impl Index {
         Ok(())
     }
 
-    /// Reads what is new, on as many threads as there are cores.
+    /// Reads what is new, on several threads.
     fn read(&self, tree: &Tree, known: &State) -> io::Result<Vec<Vec<Arc<File>>>> {
         let mut files: Vec<Vec<Option<Arc<File>>>> = Vec::with_capacity(tree.folders.len());
         let mut tasks = Vec::new();
@@ -129,9 +129,10 @@ impl Index {
             files.push(current.collect());
         }
 
-        let threads = thread::available_parallelism().map_or(1, usize::from);
+        // One core is left to those who ask for something else.
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         // One file is read here; a thread costs as much.
-        let threads = threads.min(tasks.len().div_ceil(2));
+        let threads = (cores - 1).clamp(1, tasks.len().div_ceil(2).max(1));
         let next = AtomicUsize::new(0);
         let work = || -> io::Result<Vec<(usize, usize, File)>> {
             let mut buffer = Buffer::default();

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use http::StatusCode;
+use nix::errno::Errno;
 use serde::Serialize;
 
 use super::Compat;
@@ -119,10 +120,11 @@ impl LogFiles {
                     "File read error",
                     "Unable to read the requested file",
                 );
-                // What this process may not read, Node perhaps may.
-                match error.kind() {
-                    io::ErrorKind::PermissionDenied => Answer::Failed(Box::new(answer)),
-                    _ => answer,
+                // Otherwise Node may find it readable: as another user, or with fewer open files.
+                if fails_for_everybody(&error) {
+                    answer
+                } else {
+                    Answer::Failed(Box::new(answer))
                 }
             }
         }
@@ -174,6 +176,17 @@ impl LogFiles {
             Err(Refused::Outside)
         }
     }
+}
+
+/// Whether it is due to the path alone.
+fn fails_for_everybody(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, InvalidInput, IsADirectory, NotADirectory};
+    let is_loop = error.raw_os_error() == Some(Errno::ELOOP as i32);
+    is_loop
+        || matches!(
+            error.kind(),
+            InvalidFilename | InvalidInput | IsADirectory | NotADirectory
+        )
 }
 
 fn denied() -> Answer {

@@ -3,6 +3,7 @@
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use nix::sys::stat::FileStat;
 use nix::time::{ClockId, clock_gettime};
@@ -49,6 +50,10 @@ impl Stamp {
         is_ahead || !is_coarse && now > Now(seconds, nanoseconds)
     }
 }
+
+/// So long a list of names is good while its folder looks as it did. Most file systems would let it be good for ever; some
+/// remote ones give folders times of another clock, or of none.
+pub(super) const TRUSTED: Duration = Duration::from_secs(1);
 
 /// The longest step of a file system, in seconds: that of FAT.
 const COARSEST: i64 = 2;

@@ -1,5 +1,6 @@
 //! The usage endpoints: what the index holds, added up and shown as Node shows it.
-//! `view` holds the sums of one state of the tree, `totals` makes them; the others are the endpoints.
+//! `view` holds the sums of one state of the tree, `totals` makes them, with the numbers of `keys`; the others are the
+//! endpoints.
 
 mod daily;
 mod hourly;
@@ -37,7 +38,7 @@ struct Shared {
     ahead: Ahead,
     zone: Zone,
     compat: Compat,
-    /// The sums of the last snapshot.
+    /// Of the last snapshot.
     view: Mutex<Option<Arc<View>>>,
     hours_trap: Trap<daily::Hours>,
     hourly_trap: Trap<hourly::Filter>,
@@ -75,7 +76,9 @@ impl Usage {
                 return false;
             };
             // Whoever asks hears of an error.
-            let _ = shared.view();
+            if let Ok(view) = shared.view() {
+                view.add_up();
+            }
             true
         });
     }
@@ -89,8 +92,7 @@ impl Usage {
         self.answer(move |shared, view| {
             let mut filter = filter;
             if shared.compat == Compat::Exact {
-                let is_poisoned = view.is_poisoned();
-                let fails = |hours: &daily::Hours| is_poisoned && hours.are_given();
+                let fails = |hours: &daily::Hours| hours.are_given() && view.is_poisoned();
                 filter.hours = shared.hours_trap.first(filter.key(), filter.hours, fails);
             }
             daily::list(view, &filter)
@@ -187,7 +189,7 @@ impl Usage {
         summary.map_err(io::Error::other)
     }
 
-    /// The tree as it is now, added up.
+    /// The tree as it is now.
     ///
     /// # Errors
     /// Where it cannot be read.
@@ -224,10 +226,10 @@ impl Usage {
 }
 
 impl Shared {
-    /// The sums of the tree as it is now.
+    /// The tree as it is now.
     fn view(&self) -> io::Result<Arc<View>> {
         let snapshot = self.index.now()?;
-        // Whoever finds a new snapshot adds it up; others wait for the sums instead of making them too.
+        // One view for all, so that nothing is added up twice.
         let mut known = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(view) = &*known
             && view.is_of(&snapshot)
@@ -240,7 +242,7 @@ impl Shared {
     }
 }
 
-/// The tree at `projects` added up, for those who have no runtime.
+/// The tree at `projects`, for those who have no runtime.
 ///
 /// # Errors
 /// Where it cannot be read.

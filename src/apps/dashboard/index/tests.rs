@@ -470,6 +470,9 @@ fn what_cannot_be_read_fails_everything_until_it_is_gone() {
     let link = |path: &Path| std::os::unix::fs::symlink("nowhere", path).unwrap();
     broken(&link, "a/dangling.jsonl");
     broken(&link, "dangling");
+    fs::write(tree.path("stray"), "x").unwrap();
+    let through_a_file = |path: &Path| std::os::unix::fs::symlink("stray/below", path).unwrap();
+    broken(&through_a_file, "through");
     broken(&|path| fs::create_dir(path).unwrap(), "a/folder.jsonl");
     // Other names do not matter.
     link(&tree.path("a/dangling.txt"));
@@ -528,6 +531,23 @@ fn overwriting_by_as_many_bytes_is_seen() {
     let tree = Tree::new();
     for number in 100..400 {
         tree.write("a/one.jsonl", line(&format!("s{number}"), 1));
+        let found = shown(&tree.index.now().unwrap());
+        assert!(
+            found.contains(&format!("\"s{number}\"")),
+            "{number}: {found}"
+        );
+    }
+}
+
+#[test]
+fn new_files_are_seen_at_once() {
+    let tree = Tree::new();
+    for number in 100..250 {
+        let folder = if number % 3 == 0 { number } else { 0 };
+        tree.write(
+            &format!("p{folder}/{number}.jsonl"),
+            line(&format!("s{number}"), 1),
+        );
         let found = shown(&tree.index.now().unwrap());
         assert!(
             found.contains(&format!("\"s{number}\"")),

@@ -1,7 +1,7 @@
 //! Which files there are, and what their metadata say. Names come in the order of their bytes, which is the order in which
 //! Node reads folders.
 //!
-//! Folders are listed again only where their own times say so; files are asked one by one, each time.
+//! Folders are listed again where their own times say so, and once a second; files are asked one by one, each time.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -10,11 +10,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat, fstatat};
 
-use crate::apps::dashboard::stamp::{Now, Stamp};
+use crate::apps::dashboard::stamp::{self, Now, Stamp};
 
 /// All projects, as they are found.
 #[derive(Debug, Default)]
@@ -41,6 +42,8 @@ pub(super) struct Names {
     /// The folder's; nothing for one that was not there.
     stamp: Option<Stamp>,
     is_settled: bool,
+    /// When they were read.
+    at: Option<Instant>,
     all: Vec<OsString>,
 }
 
@@ -61,7 +64,11 @@ impl Tree {
         for name in names.iter() {
             let folder = match open(&root, Path::new(name)) {
                 Ok(folder) => folder,
-                Err(error) if error.kind() == io::ErrorKind::NotADirectory => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                    // Also said of a link whose path leads through a file, which dangles.
+                    fstatat(&root, name.as_os_str(), AtFlags::empty())?;
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             // Node asks for such a folder by another name than it has, and does not find it.
@@ -128,7 +135,8 @@ impl Names {
     ) -> io::Result<Arc<Self>> {
         let now = Now::read()?;
         let stamp = Stamp::of_stat(&fstat(folder)?);
-        if known.is_settled && known.stamp == Some(stamp) {
+        let is_fresh = known.at.is_some_and(|at| at.elapsed() < stamp::TRUSTED);
+        if is_fresh && known.is_settled && known.stamp == Some(stamp) {
             return Ok(Arc::clone(known));
         }
         let mut all = Vec::new();
@@ -142,6 +150,7 @@ impl Names {
         Ok(Arc::new(Self {
             stamp: Some(stamp),
             is_settled: stamp.is_settled(now),
+            at: Some(Instant::now()),
             all,
         }))
     }

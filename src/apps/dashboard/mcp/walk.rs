@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::super::stamp::{Now, Stamp};
+use super::super::stamp::{self, Now, Stamp};
 
 const FOLDER: &str = "mcp-logs-ide";
 
@@ -29,6 +30,8 @@ pub(super) struct Folder {
 struct Listing {
     /// That of the folder, unless it may change without a trace.
     stamp: Option<Stamp>,
+    /// When it was read.
+    at: Option<Instant>,
     entries: Vec<(String, fs::FileType)>,
 }
 
@@ -91,21 +94,34 @@ impl Listing {
         if let Some(known) = known
             && stamp.is_some()
             && known.stamp == stamp
+            && known.at.is_some_and(|at| at.elapsed() < stamp::TRUSTED)
         {
             return Arc::clone(known);
         }
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut listing: Vec<_> = entries
-            .filter_map(|entry| Some((entry.file_name(), entry.file_type().ok()?)))
-            .collect();
+        Arc::new(Self::read(folder, stamp))
+    }
+
+    /// Whatever stands in the way, such as too many open files, may be gone at the next question.
+    fn read(folder: &Path, mut stamp: Option<Stamp>) -> Self {
+        let Ok(entries) = fs::read_dir(folder) else {
+            return Self::default();
+        };
+        let mut listing = Vec::new();
+        for entry in entries {
+            match entry.and_then(|entry| Ok((entry.file_name(), entry.file_type()?))) {
+                Ok(found) => listing.push(found),
+                Err(_) => stamp = None,
+            }
+        }
         listing.sort_by(|(a, _), (b, _)| b.cmp(a));
         let entries = listing
             .into_iter()
             .map(|(name, kind)| (name.to_string_lossy().into_owned(), kind));
-        Arc::new(Self {
+        Self {
             stamp,
+            at: Some(Instant::now()),
             entries: entries.collect(),
-        })
+        }
     }
 }
 

@@ -180,7 +180,7 @@ pub(super) fn failure() -> Answer {
     )
 }
 
-/// The whole answer, kept as long as the view.
+/// The whole answer, kept for a while.
 pub(super) fn show(view: &View, filter: &Filter) -> Answer {
     view.kept()
         .get(format!("hourly {filter:?}"), || show_anew(view, filter))

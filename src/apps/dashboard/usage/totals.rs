@@ -75,7 +75,8 @@ struct Bucket {
     sessions: Distinct,
 }
 
-/// Numbers to be counted once each. They come in long runs of the same, so that a list of the runs is short.
+/// Numbers to be counted once each, as a list of their runs: mostly shorter than a set, and at most as long as the lines are
+/// many.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Distinct(Vec<u32>);
 

@@ -108,6 +108,14 @@ impl View {
         &self.zone
     }
 
+    /// What the lists show, before somebody asks.
+    pub(super) fn add_up(&self) {
+        self.days();
+        self.months();
+        self.models();
+        self.projects();
+    }
+
     /// Answers that were made of it.
     pub(super) fn kept(&self) -> &Kept {
         &self.kept
