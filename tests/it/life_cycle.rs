@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -337,7 +336,7 @@ fn folder(ca: &Ca, node: &str, more: &str) -> (tempfile::TempDir, PathBuf) {
     ca.leaf()
         .write(&path("server.pem"), &path("server-key.pem"));
     let routes = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\ncert = \"server.pem\"\nkey = \"server-key.pem\"\ndrain = \"5s\"\n\
+        "[server]\nlisten = \"127.0.0.1:0\"\ncert = \"server.pem\"\nkey = \"server-key.pem\"\ndrain = \"1m\"\n\
          [node]\nurl = \"{node}\"\n{more}\n"
     );
     fs::write(path("routes.toml"), routes).unwrap();
@@ -404,9 +403,9 @@ async fn a_second_sigterm_ends_at_once() {
     program.signal("-TERM");
     wait_for(&mut program.log, "draining").await;
     program.signal("-TERM");
-    let status = timeout(Duration::from_secs(3), program.child.wait())
+    let status = timeout(PATIENCE, program.child.wait())
         .await
-        .expect("well before the drain's 5 s");
+        .expect("well before the end of the drain");
     assert_eq!(status.unwrap().code(), Some(0));
 }
 

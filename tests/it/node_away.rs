@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::Instant;
+use tokio::time::timeout;
 
 use crate::support::certs::Ca;
 use crate::support::client::{connect, request};
 use crate::support::node::{read_head, replying};
-use crate::support::{Answer, TestNode, TestProxy, eventually};
+use crate::support::{Answer, PATIENCE, TestNode, TestProxy, eventually};
 
 const HELLO: &str = r#"
 [rule]
@@ -29,10 +28,9 @@ async fn a_node_that_is_gone_gives_502_at_once_and_comes_back_by_itself() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let proxy = TestProxy::new(&url, HELLO).await;
-    let started = Instant::now();
-    let answer = proxy.get("/x").await;
-    assert!(started.elapsed() < Duration::from_secs(1));
+    let patient = format!("response_timeout = \"1h\"\nconnect_timeout = \"1h\"\n{HELLO}");
+    let proxy = TestProxy::new(&url, &patient).await;
+    let answer = timeout(PATIENCE, proxy.get("/x")).await.unwrap();
     assert_eq!(
         (answer.status.as_u16(), code(&answer).as_str()),
         (502, "node-unreachable")
@@ -48,14 +46,10 @@ async fn a_node_that_is_gone_gives_502_at_once_and_comes_back_by_itself() {
 }
 
 #[tokio::test]
-async fn a_node_that_hangs_gives_504_and_then_503() {
-    let node = TestNode::raw(|stream| async move {
-        let _open = stream;
-        std::future::pending().await
-    })
-    .await;
+async fn requests_that_too_many_wait_before_get_503() {
+    let node = silent_node().await;
     let rules =
-        format!("response_timeout = \"2s\"\nconnect_timeout = \"300ms\"\nmax_waiting = 3\n{HELLO}");
+        format!("response_timeout = \"1h\"\nconnect_timeout = \"300ms\"\nmax_waiting = 3\n{HELLO}");
     let proxy = Arc::new(TestProxy::new(&node.url(), &rules).await);
     let waiting: Vec<_> = (0..3)
         .map(|_| {
@@ -79,14 +73,35 @@ async fn a_node_that_hangs_gives_504_and_then_503() {
             .await
             .contains("node did not answer in time")
     );
-    for answer in waiting {
-        let answer = answer.await.unwrap();
-        assert_eq!(
-            (answer.status.as_u16(), code(&answer).as_str()),
-            (504, "node-timeout")
-        );
+    // Those who leave wait no more.
+    for request in waiting {
+        request.abort();
     }
+    eventually("nobody waits", || async {
+        proxy.metric("strangler_node_waiting").await == 0.0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_hangs_gives_504() {
+    let node = silent_node().await;
+    let proxy = TestProxy::new(&node.url(), "response_timeout = \"300ms\"").await;
+    let answer = proxy.get("/x").await;
+    assert_eq!(
+        (answer.status.as_u16(), code(&answer).as_str()),
+        (504, "node-timeout")
+    );
     assert_eq!(proxy.metric("strangler_node_waiting").await, 0.0);
+}
+
+/// Takes every connection and says nothing.
+async fn silent_node() -> TestNode {
+    TestNode::raw(|stream| async move {
+        let _open = stream;
+        std::future::pending().await
+    })
+    .await
 }
 
 #[tokio::test]

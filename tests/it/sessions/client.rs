@@ -20,8 +20,8 @@ use crate::support::{PATIENCE, TestProxy};
 pub(super) const WEBSOCKET: &str = "/socket.io/?EIO=4&transport=websocket";
 pub(super) const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
 
-/// How long an answer may take that nothing holds up.
-pub(super) const AT_ONCE: Duration = Duration::from_secs(3);
+/// How long an answer may take that nothing holds up. Whoever waits for the legs of others waits 5 s.
+pub(super) const AT_ONCE: Duration = Duration::from_millis(4800);
 
 type Socket = WebSocketStream<TlsStream<TcpStream>>;
 pub(super) type Sender = SplitSink<Socket, Message>;

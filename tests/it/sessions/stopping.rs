@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -15,19 +14,11 @@ use super::world::{MIXED, RESUME, World, proxy};
 use crate::support::client::connect;
 use crate::support::node::read_head;
 use crate::support::websocket::handshake;
-use crate::support::{PATIENCE, TestNode, TestProxy};
-
-/// The tests' own, and a little for a busy machine.
-const DRAIN: Duration = Duration::from_secs(7);
+use crate::support::{PATIENCE, TestNode, TestProxy, eventually};
 
 async fn stops(proxy: &TestProxy) {
     proxy.stop.drain();
-    let ended = timeout(DRAIN, async {
-        while !proxy.running.is_finished() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    ended.await.expect("it does not stop");
+    eventually("the proxy ends", || async { proxy.running.is_finished() }).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! What belongs to the connection and not to a side: pings, and the end.
 
-use std::time::Duration;
-
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -236,7 +234,7 @@ async fn a_drain_says_1001_to_both_ends() {
     assert_eq!(client.closed().await, expected);
     let heard: Closed = report(&mut world.server, "close").await.into();
     assert_eq!(heard, expected);
-    timeout(Duration::from_secs(5), &mut world.proxy.running)
+    timeout(PATIENCE, &mut world.proxy.running)
         .await
         .unwrap()
         .unwrap();
