@@ -62,6 +62,8 @@ pub(crate) struct Metrics {
     pub informational: IntCounter,
     /// Starts of `node.command`.
     pub node_starts: IntCounter,
+    /// Lines of the log that nobody got to read.
+    pub lost_log_lines: IntCounter,
 }
 
 impl Metrics {
@@ -237,6 +239,10 @@ impl Metrics {
                 "1xx answers of Node, other than 100 and 101, that could not be passed on.",
             ),
             node_starts: counter("strangler_node_starts_total", "Starts of node.command."),
+            lost_log_lines: counter(
+                "strangler_log_lines_lost_total",
+                "Log lines that were lost, because they could not be written, or not as fast.",
+            ),
             registry,
         }
     }

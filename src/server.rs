@@ -115,7 +115,15 @@ impl Server {
     /// # Errors
     /// When the file, the certificate or a socket cannot be used.
     pub fn bind(routes: &Path, apps: &[App]) -> Result<Self, StartError> {
-        let metrics = Arc::new(Metrics::new());
+        Self::bind_counting(routes, apps, Arc::default())
+    }
+
+    /// The same with metrics that have begun to count.
+    pub(crate) fn bind_counting(
+        routes: &Path,
+        apps: &[App],
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StartError> {
         let runtime = NativeThreads::start().map_err(StartError::Threads)?;
         let routes_error = |error| StartError::Routes(Box::new(error));
         let loaded = load(routes).map_err(routes_error)?;

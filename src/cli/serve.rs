@@ -9,12 +9,15 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
+use crate::metrics::Metrics;
 use crate::native::App;
 use crate::server::{Server, StartError, Stop, hand_over, inherited_by_us};
 use crate::telemetry::{self, LogFormat};
 
 pub(super) fn serve(routes: &Path, log: LogFormat, apps: &[App]) -> anyhow::Result<()> {
-    telemetry::start(log);
+    let metrics = Arc::new(Metrics::new());
+    let _log =
+        telemetry::start(log, metrics.lost_log_lines.clone()).context("cannot start the log")?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -23,7 +26,7 @@ pub(super) fn serve(routes: &Path, log: LogFormat, apps: &[App]) -> anyhow::Resu
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     runtime.block_on(async {
         let signals = Signals::listen().context("cannot listen to signals")?;
-        let server = match Server::bind(routes, apps) {
+        let server = match Server::bind_counting(routes, apps, metrics) {
             Ok(server) => server,
             Err(StartError::Routes(failed)) => {
                 return Err(super::report(&failed, "; the proxy does not start"));
@@ -41,6 +44,8 @@ pub(super) fn serve(routes: &Path, log: LogFormat, apps: &[App]) -> anyhow::Resu
     })
 }
 
+const SIGXFSZ: i32 = nix::sys::signal::Signal::SIGXFSZ as i32;
+
 /// The signals that mean something. They are listened to before the sockets open, so that none is lost.
 struct Signals {
     terminate: Signal,
@@ -51,6 +56,8 @@ struct Signals {
 
 impl Signals {
     fn listen() -> std::io::Result<Self> {
+        // A log file that has reached `ulimit -f` would end the process; with a listener, the write just fails.
+        let _ = signal(SignalKind::from_raw(SIGXFSZ))?;
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -19,6 +19,7 @@ mod garden;
 mod js_json;
 mod layout;
 mod life_cycle;
+mod log_output;
 mod migration;
 mod native_side;
 mod node_away;

@@ -106,8 +106,9 @@ class Stage:
         if made.returncode:
             raise RuntimeError(f"strangler certs: {made.stderr.strip()}")
 
-    def start(self, command, name, **more):
-        with open(self.folder / f"{name}.log", "ab") as log:
+    def start(self, command, name, log=None, **more):
+        """`log` is where it writes instead of a file of the folder, and is closed here."""
+        with log or open(self.folder / f"{name}.log", "ab") as log:
             process = processes.start(command, log, self.folder, **more)
         self.started.append(process)
         return process
@@ -124,8 +125,9 @@ class Stage:
             raise RuntimeError(f"{path} is not there: cargo build --release --examples")
         return path
 
-    async def proxy(self, node_port, rules=NATIVE_DRIVERS, files=None, binary=None, **keys):
-        proxy = Proxy(self, node_port, rules, files, binary or self.options.binary, keys)
+    async def proxy(self, node_port, rules=NATIVE_DRIVERS, files=None, binary=None, environment=None, log=None, **keys):
+        process = {"files": files, "environment": environment, "log": log}
+        proxy = Proxy(self, node_port, rules, binary or self.options.binary, process, keys)
         self.proxies.append(proxy)
         await proxy.ready()
         return proxy
@@ -183,14 +185,15 @@ def drain(pipe):
 class Proxy:
     """A running strangler."""
 
-    def __init__(self, stage, node_port, rules, files, binary, keys):
+    def __init__(self, stage, node_port, rules, binary, process, keys):
         self.stage, self.node_port, self.keys = stage, node_port, keys
         self.port, self.admin = processes.free_port(), processes.free_port()
         number = len(stage.proxies)
         self.routes = stage.folder / f"routes{number or ''}.toml"
         self.log_path = stage.folder / f"proxy{number or ''}.log"
         self.routes.write_text(self.text(rules))
-        self.process = stage.start([binary, "serve", "--routes", self.routes], self.log_path.stem, files=files)
+        self.log_path.touch()
+        self.process = stage.start([binary, "serve", "--routes", self.routes], self.log_path.stem, **process)
         self.pid = self.process.pid
 
     def text(self, rules):
