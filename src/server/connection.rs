@@ -19,6 +19,7 @@ use crate::server::accept::Acceptor;
 use crate::server::dispatch::dispatch;
 use crate::server::watchdog::{ClientState, Verdict, WatchedStream};
 use crate::upstream::headers::Hop;
+use crate::upstream::login::OwnConnection;
 
 /// In a drain an HTTP/1.1 client is told with its next answer to reconnect. A connection that is idle for this long has
 /// no next answer, and is closed.
@@ -39,6 +40,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 pub(super) struct Client {
     pub(super) acceptor: Arc<Acceptor>,
     pub(super) hop: Hop,
+    pub(super) own_connection: OwnConnection,
     pub(super) state: Arc<ClientState>,
 }
 
@@ -61,6 +63,7 @@ pub(super) async fn serve(
     gauge.inc();
     let client = Arc::new(Client {
         hop: Hop::new(peer, local),
+        own_connection: OwnConnection::default(),
         state,
         acceptor,
     });

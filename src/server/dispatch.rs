@@ -362,6 +362,7 @@ impl Exchange<'_> {
         let request = Request::from_parts(parts, body);
         let mut response = forward(
             &self.client.acceptor.pool,
+            &self.client.own_connection,
             node,
             &shared.metrics,
             request,

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use crate::metrics::Metrics;
 use crate::upstream::Target;
 use crate::upstream::connect::ConnectError;
+use crate::upstream::login::{OwnConnection, Turn, is_challenge};
 use crate::upstream::pool::{Lease, Pool};
 
 /// Whatever a body can fail with.
@@ -75,17 +76,27 @@ impl ForwardError {
 }
 
 /// Sends a request to Node and waits for the head of its answer. The request carries its final headers and an
-/// origin-form target. A `long_poll` may wait for as long as it likes to, and does not count as waiting.
+/// origin-form target. A `long_poll` may wait for as long as it likes to, and does not count as waiting. `own` is the
+/// connection of a client whose login Node keeps there.
 ///
 /// # Errors
 /// When Node cannot be reached, does not answer in time, or breaks off.
 pub(crate) async fn forward(
     pool: &Arc<Pool>,
+    own: &OwnConnection,
     target: &Arc<Target>,
     metrics: &Arc<Metrics>,
     mut request: Request<RequestBody>,
     long_poll: bool,
 ) -> Result<Response<NodeBody>, ForwardError> {
+    // One client can make as many of its own streams wait as it likes, so they do not count as waiting yet.
+    let mut turn = match own.is_needed(request.headers()) {
+        false => None,
+        true => {
+            let turn = own.turn(target.settings.response_timeout).await;
+            Some(turn.ok_or(ForwardError::Timeout)?)
+        }
+    };
     let _waiting = match long_poll {
         true => None,
         false => Some(Waiting::enter(metrics, target.settings.max_waiting)?),
@@ -94,7 +105,11 @@ pub(crate) async fn forward(
     let go_ahead = request.body_mut().hold_until_continue();
     observe_informational(&mut request, metrics, go_ahead);
 
-    let mut lease = match pool.checkout(target).await {
+    let idle = match &mut turn {
+        None => pool.checkout(target).await,
+        Some(turn) => usable(turn.take(), target).await,
+    };
+    let mut lease = match idle {
         Some(lease) => lease,
         None => pool.open(target).await?,
     };
@@ -112,7 +127,14 @@ pub(crate) async fn forward(
             return Err(ForwardError::Timeout);
         };
         let mut error = match answer {
-            Ok(response) => return accept(response, lease, pool, progress),
+            Ok(response) => {
+                let home = match turn {
+                    Some(turn) => Home::Client(turn),
+                    None if is_challenge(response.headers()) => own.begin().into(),
+                    None => Home::Pool(Arc::clone(pool)),
+                };
+                return accept(response, lease, home, progress);
+            }
             Err(error) => error,
         };
         // A request that comes back was not written at all; else only one that may happen twice is repeated.
@@ -123,6 +145,12 @@ pub(crate) async fn forward(
         metrics.node_retries.inc();
         lease = pool.open(target).await?;
     }
+}
+
+/// The connection, if it is still open and leads to this Node.
+async fn usable(lease: Option<Lease>, target: &Arc<Target>) -> Option<Lease> {
+    let mut lease = lease.filter(|lease| Arc::ptr_eq(&lease.target, target))?;
+    lease.sender.ready().await.is_ok().then_some(lease)
 }
 
 /// Waits for an answer, or `None` after `limit` without one. `moves` is asked then whether the body is still on its way,
@@ -168,7 +196,7 @@ fn copy_of(request: &Request<RequestBody>) -> Request<RequestBody> {
 fn accept(
     response: Response<Incoming>,
     lease: Lease,
-    pool: &Arc<Pool>,
+    home: Home,
     progress: Option<Arc<Progress>>,
 ) -> Result<Response<NodeBody>, ForwardError> {
     let headers = response.headers();
@@ -180,12 +208,11 @@ fn accept(
         lease.release();
         None
     } else {
-        Some(lease)
+        Some((lease, home))
     };
     Ok(response.map(|body| NodeBody {
         body,
         lease,
-        pool: Arc::clone(pool),
         hint,
         progress,
     }))
@@ -358,19 +385,35 @@ impl Body for RequestBody {
     }
 }
 
-/// The body of Node's answer. Read to its end, it gives its connection back to the pool; dropped before, it closes it.
+/// Where a connection goes after an answer that was read to its end.
+#[derive(Debug)]
+enum Home {
+    /// Any client may have it next.
+    Pool(Arc<Pool>),
+    /// It stays with its client.
+    Client(Turn),
+    /// It is closed.
+    Nowhere,
+}
+
+impl From<Option<Turn>> for Home {
+    fn from(turn: Option<Turn>) -> Self {
+        turn.map_or(Self::Nowhere, Self::Client)
+    }
+}
+
+/// The body of Node's answer. Read to its end, it gives its connection back; dropped before, it closes it.
 #[derive(Debug)]
 pub(crate) struct NodeBody {
     body: Incoming,
-    lease: Option<Lease>,
-    pool: Arc<Pool>,
+    lease: Option<(Lease, Home)>,
     hint: Option<Duration>,
     progress: Option<Arc<Progress>>,
 }
 
 impl NodeBody {
     fn release(&mut self) {
-        let Some(lease) = self.lease.take() else {
+        let Some((mut lease, home)) = self.lease.take() else {
             return;
         };
         // After an early answer the rest of the request may still be on its way, and would delay the next one.
@@ -378,8 +421,14 @@ impl NodeBody {
             .progress
             .as_ref()
             .is_none_or(|progress| progress.finished.load(Ordering::Relaxed));
-        if sent && self.body.is_end_stream() {
-            self.pool.put(lease, self.hint);
+        if !sent || !self.body.is_end_stream() || lease.sender.is_closed() {
+            return;
+        }
+        lease.reused = true;
+        match home {
+            Home::Pool(pool) => pool.put(lease, self.hint),
+            Home::Client(turn) => turn.give_back(lease, self.hint),
+            Home::Nowhere => {}
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::upstream::forward::RequestBody;
 /// Node closes a connection that was idle for 5 s (`server.keepAliveTimeout`) and says so in `Keep-Alive`; the proxy
 /// lets go of it one second earlier, since a request on its way to a closing connection may be lost.
 const DEFAULT_IDLE: Duration = Duration::from_secs(4);
-const MARGIN: Duration = Duration::from_secs(1);
+pub(super) const MARGIN: Duration = Duration::from_secs(1);
 /// An idle connection costs Node memory, whatever it says.
 const LONGEST_IDLE: Duration = Duration::from_secs(60);
 /// Bytes of each buffer of a connection, and so of a head that Node may send.
@@ -139,17 +139,13 @@ impl Pool {
         })
     }
 
-    /// Takes a connection back whose answer was read to its end. `hint` is Node's own idle time.
-    pub(super) fn put(&self, mut lease: Lease, hint: Option<Duration>) {
-        if lease.sender.is_closed() {
-            return;
-        }
+    /// Takes a connection back. `hint` is Node's own idle time.
+    pub(super) fn put(&self, lease: Lease, hint: Option<Duration>) {
         let idle = hint.map_or(DEFAULT_IDLE, |hint| {
             hint.saturating_sub(MARGIN).min(LONGEST_IDLE)
         });
         let mut connections = self.lock();
         if connections.len() < MOST_IDLE {
-            lease.reused = true;
             let until = Instant::now() + idle;
             connections.push(Idle { lease, until });
             self.idle_gauge.inc();

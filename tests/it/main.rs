@@ -20,6 +20,7 @@ mod js_json;
 mod layout;
 mod life_cycle;
 mod log_output;
+mod logins;
 mod migration;
 mod native_side;
 mod node_away;
