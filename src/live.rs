@@ -2,6 +2,7 @@
 //! What rules count and remember (metrics, breakers) outlives the table.
 
 mod load;
+mod rule;
 mod trial;
 
 use std::collections::HashMap;
@@ -16,15 +17,17 @@ use tracing::{error, info, warn};
 
 use crate::config::{self, Code, Diagnostic, Severity, Source};
 use crate::live::load::{parse, untrusted};
-use crate::metrics::{Metrics, RuleMetrics};
+use crate::metrics::Metrics;
 use crate::routing::diff::{Diff, diff};
 use crate::routing::table::Table;
 use crate::routing::watch::{Content, SETTLE, Watch, watch};
+use crate::telemetry::LogLimiter;
 use crate::upstream::Target;
 use crate::upstream::breaker::{Breaker, BreakerState};
 
 pub(crate) use load::LoadError;
 pub(crate) use load::{Loaded, Served, load};
+pub(crate) use rule::RuleState;
 pub(crate) use trial::Trial;
 
 /// How often a file is tried again that was refused because of another one, such as Node's CA.
@@ -56,28 +59,6 @@ impl Snapshot {
     }
 }
 
-/// What a rule counts and remembers over reloads.
-#[derive(Debug)]
-pub(crate) struct RuleState {
-    pub(crate) id: String,
-    pub(crate) metrics: RuleMetrics,
-    pub(crate) breaker: Option<Breaker>,
-}
-
-impl RuleState {
-    /// Makes a change of the breaker known, once.
-    pub(crate) fn breaker_changed(&self, state: BreakerState) {
-        self.metrics.breaker.set(state.number());
-        match state {
-            BreakerState::Open => warn!(rule = %self.id, "breaker opened: node answers"),
-            BreakerState::HalfOpen => {
-                info!(rule = %self.id, "breaker half-open: one request probes native")
-            }
-            BreakerState::Closed => info!(rule = %self.id, "breaker closed: native answers again"),
-        }
-    }
-}
-
 /// How the last load of the file went.
 #[derive(Debug, Clone)]
 pub(crate) struct Report {
@@ -101,6 +82,8 @@ pub(crate) struct Live {
     /// The configuration that the process started with, for keys that need a restart.
     started_with: config::Config,
     report: Mutex<Report>,
+    /// For lines that one fault can cause very often.
+    pub(crate) log: LogLimiter,
 }
 
 impl Live {
@@ -116,8 +99,9 @@ impl Live {
             diagnostics,
         } = loaded;
         let started_with = config.clone();
-        let (snapshot, diagnostics) =
-            build(config, &source, diagnostics, 1, &served, &metrics, None)?;
+        let log = LogLimiter::default();
+        let made = (&*metrics, &log);
+        let (snapshot, diagnostics) = build(config, &source, diagnostics, 1, &served, made, None)?;
         metrics.generation.set(1);
         metrics.reloads.with_label_values(&["ok"]).inc();
         let path = source.path.clone();
@@ -137,6 +121,7 @@ impl Live {
             generation: watch::channel(1).0,
             started_with,
             report: Mutex::new(report),
+            log,
         }))
     }
 
@@ -229,7 +214,7 @@ impl Live {
             diagnostics,
             generation,
             &self.served,
-            &self.metrics,
+            (&self.metrics, &self.log),
             Some(&old),
         )?;
         self.current.store(Arc::new(snapshot));
@@ -314,7 +299,7 @@ fn build(
     mut diagnostics: Vec<Diagnostic>,
     generation: u64,
     served: &Served,
-    metrics: &Metrics,
+    (metrics, log): (&Metrics, &LogLimiter),
     old: Option<&Snapshot>,
 ) -> Result<(Snapshot, Vec<Diagnostic>), LoadError> {
     let refused = |diagnostics| LoadError {
@@ -357,6 +342,7 @@ fn build(
             Arc::new(RuleState {
                 metrics,
                 breaker: breaker.map(Breaker::new),
+                log: log.clone(),
                 id,
             })
         }

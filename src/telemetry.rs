@@ -1,6 +1,7 @@
 //! Logging: where it goes, in which form, and what it never holds. Messages read alone; fields are for searching. No
 //! output of `serve` can end the proxy or keep it waiting: `output` says how.
 
+mod limiter;
 mod output;
 
 use std::fs::File;
@@ -15,6 +16,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
 use output::Output;
+
+pub(crate) use limiter::LogLimiter;
 
 /// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

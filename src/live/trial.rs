@@ -72,6 +72,7 @@ mod tests {
             id: "cards".to_owned(),
             metrics: Metrics::new().rule("cards"),
             breaker: Some(Breaker::new(settings)),
+            log: crate::telemetry::LogLimiter::default(),
         });
         Trial::begin(&rule, true).expect("closed").end(true);
         assert!(Trial::begin(&rule, true).is_none(), "open");

@@ -240,8 +240,35 @@ async fn shake_hands(seated: Seated, stream: TcpStream, peer: SocketAddr) {
         }
         Ok(Err(error)) => {
             acceptor.refused("handshake");
-            debug!(%error, "a TLS handshake failed");
+            handshake_failed(&acceptor, handshake_failure(&error), error.to_string());
         }
-        Err(_) => acceptor.refused("handshake-timeout"),
+        Err(_) => {
+            acceptor.refused("handshake-timeout");
+            handshake_failed(&acceptor, "timeout", format!("not done within {limit:?}"));
+        }
+    }
+}
+
+fn handshake_failed(acceptor: &Acceptor, reason: &'static str, error: String) {
+    // Load balancers look in this way whether the port is open, all the time.
+    if reason == "closed" {
+        debug!(error, "a client left during the TLS handshake");
+        return;
+    }
+    let log = &acceptor.shared.live.log;
+    log.log(("handshake", reason), move |count| {
+        warn!(reason, count, error, "TLS handshakes of clients failed");
+    });
+}
+
+/// A few kinds, so that clients cannot fill the log with new ones.
+fn handshake_failure(error: &io::Error) -> &'static str {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        // Such as an unknown CA: the client does not want our certificate.
+        Some(rustls::Error::AlertReceived(_)) => "refused",
+        Some(rustls::Error::PeerIncompatible(_)) => "incompatible",
+        Some(_) => "malformed",
+        None => "closed",
     }
 }

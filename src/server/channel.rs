@@ -150,7 +150,10 @@ impl Channel<'_> {
             match self.exchange.ask(parts, body).await {
                 Ok(response) => match Accepted::read(response).await {
                     Ok(accepted) => node = Some(accepted),
-                    Err(response) => return *response,
+                    Err(NotAccepted::Answer(response)) => return *response,
+                    Err(NotAccepted::Broken) => {
+                        return self.exchange.instead_of_node(Refusal::BrokenHandshake);
+                    }
                 },
                 Err(error) if self.settings().node_loss == NodeLoss::Bounce => {
                     return self.exchange.no_answer(error);
@@ -226,8 +229,14 @@ impl Channel<'_> {
             }
             Err(Denied::ByNode(error)) => self.no_leg(error),
             Err(Denied::ByNative(NoNative::Refused(refused))) => passed_on(*refused),
-            Err(Denied::ByNative(NoNative::Broke)) => Refusal::NativePanic.into_response(),
-            Err(Denied::ByNative(NoNative::Timeout)) => Refusal::NativeTimeout.into_response(),
+            Err(Denied::ByNative(NoNative::Broke)) => {
+                let refusal = Refusal::NativePanic;
+                self.exchange.instead_of_native("panic", refusal)
+            }
+            Err(Denied::ByNative(NoNative::Timeout)) => {
+                let refusal = Refusal::NativeTimeout;
+                self.exchange.instead_of_native("timeout", refusal)
+            }
         }
     }
 
@@ -235,7 +244,7 @@ impl Channel<'_> {
         match error {
             NoLeg::Refused(refused) => passed_on(*refused),
             NoLeg::Away(error) => self.exchange.no_answer(error),
-            NoLeg::Crowded => Refusal::TooManyWaiting.into_response(),
+            NoLeg::Crowded => self.exchange.instead_of_node(Refusal::TooManyWaiting),
             NoLeg::Stopping => Refusal::Stopping.into_response(),
         }
     }
@@ -459,18 +468,27 @@ struct Accepted {
     response: Response<Answer>,
 }
 
+/// Why there is no session.
+enum NotAccepted {
+    /// Node said something else.
+    Answer(Box<Response<Answer>>),
+    /// It broke off.
+    Broken,
+}
+
 impl Accepted {
     /// Reads Node's answer.
     ///
     /// # Errors
     /// The answer itself, where it opens no session, or one that cannot become a WebSocket, which then stays Node's own.
-    async fn read(response: Response<Answer>) -> Result<Self, Box<Response<Answer>>> {
+    async fn read(response: Response<Answer>) -> Result<Self, NotAccepted> {
         let (parts, body) = response.into_parts();
+        let answer = |answer| NotAccepted::Answer(Box::new(answer));
         let Answer::Node(body) = body else {
-            return Err(Box::new(Response::from_parts(parts, body)));
+            return Err(answer(Response::from_parts(parts, body)));
         };
         let Ok(body) = body.collect().await else {
-            return Err(Box::new(Refusal::BrokenHandshake.into_response()));
+            return Err(NotAccepted::Broken);
         };
         let body = body.to_bytes();
         let packet = OpenPacket::parse(&body).filter(OpenPacket::offers_websocket);
@@ -499,7 +517,7 @@ impl Accepted {
                 },
                 response,
             }),
-            None => Err(Box::new(response)),
+            None => Err(answer(response)),
         }
     }
 }

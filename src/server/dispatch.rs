@@ -196,7 +196,7 @@ impl Exchange<'_> {
             .safe
             .unwrap_or(matches!(parts.method, Method::GET | Method::HEAD));
         let Some(trial) = Trial::begin(self.state, node_may_answer) else {
-            self.state.metrics.fell_back("breaker");
+            self.state.fell_back("breaker");
             let expects = expects_continue(&parts.headers);
             let body = body.map_or(RequestBody::Empty, |body| {
                 RequestBody::streamed(body, expects)
@@ -237,12 +237,11 @@ impl Exchange<'_> {
         };
         match rewound {
             Some(body) if node_may_answer && (safe || declined) => {
-                self.state.metrics.fell_back(failure);
-                debug!(rule = %self.state.id, reason = failure, "node answers instead of native");
+                self.state.fell_back(failure);
                 (self.node(parts, body).await, Answerer::Fallback)
             }
             _ => {
-                self.state.metrics.unanswered(failure);
+                self.state.unanswered(failure);
                 (answer, Answerer::Native)
             }
         }
@@ -320,13 +319,32 @@ impl Exchange<'_> {
     /// What the proxy says in Node's place.
     pub(super) fn no_answer(&self, error: ForwardError) -> Response<Answer> {
         let metrics = &self.client.acceptor.shared.metrics;
-        debug!(rule = %self.state.id, error = format_sources(&error), "node gave no answer");
         let refusal = Refusal::after(error);
-        match &refusal {
-            Refusal::Node(error) => metrics.node_errors.with_label_values(&[error.reason()]),
-            refusal => metrics.rejected.with_label_values(&[refusal.code()]),
+        if let Refusal::Node(error) = &refusal {
+            let reason = error.reason();
+            metrics.node_errors.with_label_values(&[reason]).inc();
+            return self.instead_of_node(refusal);
         }
-        .inc();
+        debug!(rule = %self.state.id, error = format_sources(&refusal), "a client broke its request off");
+        let rejected = &metrics.rejected;
+        rejected.with_label_values(&[refusal.code()]).inc();
+        refusal.into_response()
+    }
+
+    /// The same where Node is to blame; the log says so.
+    pub(super) fn instead_of_node(&self, refusal: Refusal) -> Response<Answer> {
+        self.state
+            .no_answer(refusal.code(), format_sources(&refusal));
+        refusal.into_response()
+    }
+
+    /// What the proxy says where native alone was asked.
+    pub(super) fn instead_of_native(
+        &self,
+        reason: &'static str,
+        refusal: Refusal,
+    ) -> Response<Answer> {
+        self.state.unanswered(reason);
         refusal.into_response()
     }
 

@@ -27,6 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "upstream",
             "metrics",
             "native",
+            "telemetry",
         ],
     ),
     (

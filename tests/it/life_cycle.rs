@@ -264,14 +264,14 @@ async fn certs_makes_a_chain_that_clients_accept_and_keeps_its_ca() {
 }
 
 /// A running `strangler serve` with its log.
-struct Program {
-    child: Child,
-    address: std::net::SocketAddr,
-    log: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
+pub struct Program {
+    pub child: Child,
+    pub address: std::net::SocketAddr,
+    pub log: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
 }
 
 impl Program {
-    async fn start(routes: &Path) -> Self {
+    pub async fn start(routes: &Path) -> Self {
         Self::run(strangler(), routes).await
     }
 
@@ -306,7 +306,7 @@ impl Program {
     }
 }
 
-async fn wait_for(
+pub async fn wait_for(
     log: &mut tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
     message: &str,
 ) -> serde_json::Value {
@@ -330,7 +330,7 @@ async fn wait_for(
 }
 
 /// A folder with certificates and a routes.toml on a port that stays the same over restarts.
-fn folder(ca: &Ca, node: &str, more: &str) -> (tempfile::TempDir, PathBuf) {
+pub fn folder(ca: &Ca, node: &str, more: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name| folder.path().join(name);
     ca.leaf()

@@ -19,6 +19,7 @@ mod garden;
 mod js_json;
 mod layout;
 mod life_cycle;
+mod log_lines;
 mod log_output;
 mod logins;
 mod migration;

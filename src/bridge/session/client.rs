@@ -170,7 +170,7 @@ impl Bridge {
         // Without Node, nobody else could answer.
         let may_refuse = node_may_answer && !self.is_without_node(index);
         let Some(trial) = Trial::begin(&rule, may_refuse) else {
-            rule.metrics.fell_back("breaker");
+            rule.fell_back("breaker");
             return self.tell_node(index, unit, &rule);
         };
         let order = Order {
@@ -240,7 +240,7 @@ impl Bridge {
         &mut self,
         index: usize,
         unit: Unit,
-        rule: &RuleState,
+        rule: &Arc<RuleState>,
     ) -> Result<(), End> {
         rule.metrics.node.event();
         let gone = self.is_without_node(index);
@@ -263,7 +263,7 @@ impl Bridge {
                 Ok(())
             }
             _ if gone => {
-                rule.metrics.unanswered("node-gone");
+                rule.unanswered("node-gone");
                 Ok(())
             }
             _ => {

@@ -179,10 +179,10 @@ impl Bridge {
         node_may_answer: bool,
     ) -> Result<(), End> {
         if node_may_answer {
-            rule.metrics.fell_back("no-leg");
+            rule.fell_back("no-leg");
             return self.tell_node(index, unit, rule);
         }
-        rule.metrics.unanswered("no-leg");
+        rule.unanswered("no-leg");
         Ok(())
     }
 
@@ -197,7 +197,7 @@ impl Bridge {
                 Ok(())
             }
             Outcome::Panicked => {
-                held.order.rule().metrics.unanswered("panic");
+                held.order.rule().unanswered("panic");
                 held.judge(true);
                 Ok(())
             }
@@ -209,11 +209,11 @@ impl Bridge {
                 let index = self.position(unit.packet.namespace());
                 match index.filter(|_| node_may_answer) {
                     Some(index) => {
-                        rule.metrics.fell_back("decline");
+                        rule.fell_back("decline");
                         self.tell_node(index, unit, &rule)
                     }
                     None => {
-                        rule.metrics.unanswered("decline");
+                        rule.unanswered("decline");
                         Ok(())
                     }
                 }

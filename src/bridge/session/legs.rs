@@ -271,10 +271,10 @@ impl Bridge {
             match index {
                 // Native has not so much as seen it.
                 Some(index) => {
-                    rule.metrics.fell_back("timeout");
+                    rule.fell_back("timeout");
                     self.tell_node(index, unit, &rule)?;
                 }
-                None => rule.metrics.unanswered("timeout"),
+                None => rule.unanswered("timeout"),
             }
         }
         if self.turn.as_ref().is_some_and(|turn| turn.until <= now) {
@@ -333,10 +333,10 @@ impl Bridge {
                 trial.end(true);
             }
             if node_may_answer {
-                rule.metrics.fell_back("timeout");
+                rule.fell_back("timeout");
                 self.tell_node(index, unit, &rule)?;
             } else {
-                rule.metrics.unanswered("timeout");
+                rule.unanswered("timeout");
             }
         }
         Ok(())

@@ -94,12 +94,12 @@ impl Tagged {
     }
 
     /// Native does not get a message that it should have had.
-    pub(super) fn fall_back(&mut self, order: Order, reason: &str) -> Result<(), End> {
+    pub(super) fn fall_back(&mut self, order: Order, reason: &'static str) -> Result<(), End> {
         if order.node_may_answer {
-            order.rule.metrics.fell_back(reason);
+            order.rule.fell_back(reason);
             return self.tell_node(order);
         }
-        order.rule.metrics.unanswered(reason);
+        order.rule.unanswered(reason);
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl Tagged {
         if self.node.is_absent() {
             let snapshot = self.snapshot();
             if !self.needs_node(&snapshot) || self.closing.has_begun() {
-                order.rule.metrics.unanswered("node-gone");
+                order.rule.unanswered("node-gone");
                 return Ok(());
             }
             self.reach_node(&snapshot);

@@ -168,7 +168,7 @@ impl Tagged {
             return self.side_lost_while_closing();
         }
         if let Some(trial) = trial {
-            trial.rule().metrics.unanswered("panic");
+            trial.rule().unanswered("panic");
             trial.end(true);
         }
         debug!(socket = %self.socket, "a native leg ended");
