@@ -27,6 +27,7 @@ use crate::server::respond::Refusal;
 use crate::server::upgrade::{Upgrade, is_upgrade};
 use crate::upstream::forward::{ForwardError, RequestBody, forward, in_time};
 use crate::upstream::headers::{SIDE, host, join_cookies, publish_location, strip_hop_by_hop};
+use crate::upstream::length::settle_length;
 
 /// How long a native handler may wait for a client that sends none of its body. The watchdog ends such clients.
 const UPLOAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -63,11 +64,10 @@ async fn answer(
     let started = Instant::now();
     let (mut parts, body) = request.into_parts();
     let host = check_target(&mut parts)?;
+    let length = settle_length(&mut parts.headers).map_err(|_| Refusal::BadFraming)?;
     let snapshot = client.acceptor.shared.live.load();
     let config = snapshot.table.config();
-    if declared_length(&parts.headers)
-        .is_some_and(|bytes| config.limits.body.is_some_and(|limit| bytes > limit))
-    {
+    if length.is_some_and(|bytes| config.limits.body.is_some_and(|limit| bytes > limit)) {
         return Err(Refusal::TooLarge);
     }
     let body = (!body.is_end_stream())
@@ -441,10 +441,6 @@ fn check_target(parts: &mut Parts) -> Result<HeaderValue, Refusal> {
     host(&parts.headers).cloned().ok_or(Refusal::BadHost)
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
 /// Whether the client waits for `100 Continue` before it sends its body.
 fn expects_continue(headers: &HeaderMap) -> bool {
     headers
@@ -463,5 +459,9 @@ fn respell(uri: &Uri, path: &str) -> Uri {
 fn native_response(response: Response<NativeBody>) -> Response<Answer> {
     let mut response = response.map(Answer::Native);
     strip_hop_by_hop(response.headers_mut());
+    if settle_length(response.headers_mut()).is_err() {
+        // hyper says how long the body is.
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
     response
 }

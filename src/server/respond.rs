@@ -16,8 +16,8 @@ pub(super) enum Refusal {
     /// `Host` is missing, repeated, invalid, or not what the target says.
     #[error("the request needs exactly one valid Host")]
     BadHost,
-    /// A transfer coding other than `chunked`.
-    #[error("the only transfer coding is `chunked`")]
+    /// A transfer coding other than `chunked`, or a length that is not one number.
+    #[error("the body needs the transfer coding `chunked` or one length")]
     BadFraming,
     /// CONNECT.
     #[error("this server is not a forward proxy")]
@@ -95,6 +95,7 @@ impl Refusal {
                 ForwardError::TooManyWaiting => (StatusCode::SERVICE_UNAVAILABLE, "node-busy"),
                 ForwardError::Broken(_)
                 | ForwardError::TwoFramings
+                | ForwardError::BadLength
                 | ForwardError::WrongUpgrade => (StatusCode::BAD_GATEWAY, "node-broken"),
             },
         }

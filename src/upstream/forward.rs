@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use crate::metrics::Metrics;
 use crate::upstream::Target;
 use crate::upstream::connect::ConnectError;
+use crate::upstream::length::settle_length;
 use crate::upstream::login::{OwnConnection, Turn, is_challenge};
 use crate::upstream::pool::{Lease, Pool};
 
@@ -48,6 +49,9 @@ pub(crate) enum ForwardError {
     /// An answer with both a length and chunks: one of them is a lie (RFC 9112 §6.3).
     #[error("node framed its answer in two ways")]
     TwoFramings,
+    /// A length that is no number, or several of them.
+    #[error("node declared a length that is not one number")]
+    BadLength,
     /// An answer of `101` that nobody had asked for, or to another protocol.
     #[error("node switched to a protocol that was not asked for")]
     WrongUpgrade,
@@ -70,6 +74,7 @@ impl ForwardError {
             Self::Timeout => "timeout",
             Self::Broken(_) => "broken",
             Self::TwoFramings => "two-framings",
+            Self::BadLength => "bad-length",
             Self::WrongUpgrade => "wrong-upgrade",
         }
     }
@@ -194,16 +199,13 @@ fn copy_of(request: &Request<RequestBody>) -> Request<RequestBody> {
 }
 
 fn accept(
-    response: Response<Incoming>,
+    mut response: Response<Incoming>,
     lease: Lease,
     home: Home,
     progress: Option<Arc<Progress>>,
 ) -> Result<Response<NodeBody>, ForwardError> {
-    let headers = response.headers();
-    if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
-        return Err(ForwardError::TwoFramings);
-    }
-    let hint = keep_alive_hint(headers);
+    settle_framing(&mut response)?;
+    let hint = keep_alive_hint(response.headers());
     let lease = if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         lease.release();
         None
@@ -216,6 +218,25 @@ fn accept(
         hint,
         progress,
     }))
+}
+
+/// Leaves one plain length in the head of an answer, or none.
+///
+/// # Errors
+/// When the head does not say for sure where the answer ends.
+pub(super) fn settle_framing<B>(response: &mut Response<B>) -> Result<(), ForwardError> {
+    let has_no_body = matches!(response.status().as_u16(), 100..=199 | 204);
+    let headers = response.headers_mut();
+    if has_no_body {
+        // It has no length either (RFC 9110 §8.6), whatever Node says.
+        headers.remove(CONTENT_LENGTH);
+        return Ok(());
+    }
+    let length = settle_length(headers).map_err(|_| ForwardError::BadLength)?;
+    if length.is_some() && headers.contains_key(TRANSFER_ENCODING) {
+        return Err(ForwardError::TwoFramings);
+    }
+    Ok(())
 }
 
 /// Node's idle time, from `Keep-Alive: timeout=5`.

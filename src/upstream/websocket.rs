@@ -19,7 +19,7 @@ use tracing::debug;
 
 use crate::upstream::Target;
 use crate::upstream::connect::{NodeStream, connect};
-use crate::upstream::forward::ForwardError;
+use crate::upstream::forward::{ForwardError, settle_framing};
 
 /// Bytes of the body of a refusal that are passed on.
 const REFUSAL: usize = 1024 * 1024;
@@ -81,6 +81,7 @@ where
     });
     let request = request.map(|()| Empty::<Bytes>::new());
     let mut response = sender.send_request(request).await.map_err(broken)?;
+    settle_framing(&mut response)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, REFUSAL).collect().await;

@@ -18,6 +18,7 @@ mod forwarding;
 mod garden;
 mod js_json;
 mod layout;
+mod lengths;
 mod life_cycle;
 mod log_lines;
 mod log_output;
