@@ -4,6 +4,7 @@
 mod accept;
 mod body;
 mod channel;
+mod clock;
 mod connection;
 mod dispatch;
 mod handover;

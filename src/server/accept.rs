@@ -24,6 +24,7 @@ use crate::bridge::Bridges;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::native::runtime::NativeRuntime;
+use crate::server::clock::Clock;
 use crate::server::connection;
 use crate::upstream::pool::Pool;
 
@@ -85,6 +86,7 @@ impl Drop for Seated {
 pub(super) struct Acceptor {
     pub(super) shared: Arc<Shared>,
     pub(super) pool: Arc<Pool>,
+    pub(super) clock: Clock,
     /// Connections and tunnels, which a drain waits for.
     pub(super) tasks: TaskTracker,
     number: usize,
@@ -161,6 +163,7 @@ pub(super) async fn run(
     let acceptor = Arc::new(Acceptor {
         shared,
         pool,
+        clock: Clock::new(),
         tasks: TaskTracker::new(),
         number,
     });

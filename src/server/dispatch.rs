@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::OriginalUri;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_LENGTH, DATE, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -53,6 +53,8 @@ pub(super) async fn dispatch(
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    let date = || client.acceptor.clock.date();
+    response.headers_mut().entry(DATE).or_insert_with(date);
     response.map(|answer| AnswerBody::new(answer, in_flight))
 }
 
