@@ -104,7 +104,7 @@ pub struct Server {
     pub key: PathBuf,
     /// How long running requests may take after SIGTERM. Default 30 s.
     pub drain: Duration,
-    /// Peers whose `X-Forwarded-*` and `Forwarded` headers are believed. Default none.
+    /// Proxies whose `Forwarded` and `X-Forwarded-*` headers are believed. Default none.
     pub trusted_proxies: Vec<IpNet>,
     /// Adds `x-strangler-side` to answers. Default false.
     pub side_header: bool,

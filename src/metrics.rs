@@ -48,6 +48,8 @@ pub(crate) struct Metrics {
     pub refused: IntCounterVec,
     /// Requests that no side saw, by the `code` of the answer.
     pub rejected: IntCounterVec,
+    /// Requests whose trusted proxies named a hop that is no address.
+    pub unreadable_hops: IntCounter,
     /// Open tunnels.
     pub tunnels: IntGauge,
     /// Connections to Node by `state`: `open`, and `idle` among them.
@@ -214,6 +216,10 @@ impl Metrics {
                 "strangler_rejected_requests_total",
                 "Requests that the proxy refused before any side saw them, by code.",
                 &["code"],
+            ),
+            unreadable_hops: counter(
+                "strangler_unreadable_hops_total",
+                "Requests whose trusted proxies named a hop that is no address.",
             ),
             tunnels: gauge("strangler_tunnels", "Open tunnels (upgraded connections)."),
             node_connections: gauges(

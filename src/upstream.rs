@@ -1,12 +1,15 @@
 //! Node, the legacy application: who it is (`Target`), how it is reached and recognised (`connect`), its pooled
 //! connections (`pool`) and those that belong to one client (`login`), the way of one request to it (`forward`,
-//! `headers`, `length`), and the process itself (`process`). The `breaker` decides when the other side, native, is left alone for a while.
+//! `headers`, `length`), what Node learns of its client (`hop`, `forwarded`), and the process itself (`process`). The
+//! `breaker` decides when the other side, native, is left alone for a while.
 
 pub(crate) mod breaker;
 pub(crate) mod connect;
 pub(crate) mod forward;
+mod forwarded;
 pub(crate) mod headers;
 pub(crate) mod health;
+pub(crate) mod hop;
 pub(crate) mod length;
 pub(crate) mod login;
 pub(crate) mod pool;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::config::diagnostic::Code;
 use crate::config::reader::Table;
@@ -143,6 +143,19 @@ pub(super) fn file(source: &Source, value: &Value<'_>) -> Option<PathBuf> {
     Some(source.folder().join(value.filled()?.as_str()))
 }
 
+/// IPv4 that is written as IPv6 (`::ffff:10.0.0.0/104`): the addresses of clients are compared as IPv4.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else {
+        return network;
+    };
+    let address = mapped.addr().to_ipv4_mapped();
+    let length = mapped.prefix_len().checked_sub(96);
+    let plain = address.zip(length);
+    plain
+        .and_then(|(address, length)| Ipv4Net::new(address, length).ok())
+        .map_or(network, IpNet::V4)
+}
+
 fn trusted_proxies(value: Value<'_>) -> Vec<IpNet> {
     let mut networks = Vec::new();
     for value in value
@@ -156,6 +169,7 @@ fn trusted_proxies(value: Value<'_>) -> Vec<IpNet> {
             .map(|network| network.trunc());
         let network = network
             .or_else(|_| text.as_str().parse::<IpAddr>().map(IpNet::from))
+            .map(canonical)
             .ok();
         networks.extend(network.or_else(|| {
             let message = format!("{} is not an IP address or network", text.shown());

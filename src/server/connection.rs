@@ -18,7 +18,7 @@ use crate::config::Limits;
 use crate::server::accept::Acceptor;
 use crate::server::dispatch::dispatch;
 use crate::server::watchdog::{ClientState, Verdict, WatchedStream};
-use crate::upstream::headers::Hop;
+use crate::upstream::hop::Hop;
 use crate::upstream::login::OwnConnection;
 
 /// In a drain an HTTP/1.1 client is told with its next answer to reconnect. A connection that is idle for this long has

@@ -27,6 +27,7 @@ use crate::server::respond::Refusal;
 use crate::server::upgrade::{Upgrade, is_upgrade};
 use crate::upstream::forward::{ForwardError, RequestBody, forward, in_time};
 use crate::upstream::headers::{SIDE, host, join_cookies, publish_location, strip_hop_by_hop};
+use crate::upstream::hop::Origin;
 use crate::upstream::length::settle_length;
 
 /// How long a native handler may wait for a client that sends none of its body. The watchdog ends such clients.
@@ -75,9 +76,15 @@ async fn answer(
     let body = (!body.is_end_stream())
         .then(|| ClientBody::new(body, config.limits.body, Arc::clone(&client.state)));
 
-    let address = client
+    let Origin {
+        address,
+        unreadable,
+    } = client
         .hop
-        .client(&parts.headers, &config.server.trusted_proxies);
+        .origin(&parts.headers, &config.server.trusted_proxies);
+    if unreadable {
+        client.acceptor.shared.metrics.unreadable_hops.inc();
+    }
     let head = RequestHead {
         method: &parts.method,
         uri: &parts.uri,

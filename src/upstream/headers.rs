@@ -1,66 +1,66 @@
-//! What changes in the headers between a client and Node (RFC 9110 §7.6, RFC 7239): hop-by-hop fields are dropped both
-//! ways, the forwarding fields are rebuilt, and a `Location` that names Node's own address is made public.
+//! What changes in the headers between a client and Node (RFC 9110 §7.6): hop-by-hop fields are dropped both ways, what a
+//! client says of itself in the name of a proxy is dropped, and a `Location` that names Node's own address is made public.
+//! What the proxy says of its client is in `hop`.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Mutex;
-
-use http::header::{
-    CONNECTION, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
-};
-use ipnet::IpNet;
+use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION, TE};
 
 use crate::upstream::Target;
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Says who answered, when `side_header` is on. Never believed when a client sends it.
 pub(crate) const SIDE: HeaderName = HeaderName::from_static("x-strangler-side");
 
-/// Drops the fields that concern one connection only, and those that `Connection` names. Names that the proxy sets
-/// itself, or that belong to the message, are not dropped on a client's demand.
+/// Drops the fields that concern one connection only, and those that `Connection` names.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|token| HeaderName::try_from(token.trim()).ok())
-            .filter(|name| !belongs_to_message(name))
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
-    }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        TRANSFER_ENCODING,
-        UPGRADE,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-    ] {
+    for name in named_by_connection(headers) {
         headers.remove(name);
     }
+    let mut takes_trailers = false;
+    // To look at each name costs less than to search for each of these.
+    while let Some(name) = headers.keys().find(|name| is_hop_by_hop(name)).cloned() {
+        let value = headers.remove(&name);
+        takes_trailers |= name == TE && value.is_some_and(|te| names_trailers(&te));
+    }
     // `TE: trailers` says that the client can take trailers, which pass through the proxy.
-    if let Some(te) = headers.remove(TE)
-        && te.to_str().is_ok_and(|te| {
-            te.split(',')
-                .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
-        })
-    {
+    if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
 }
 
-fn belongs_to_message(name: &HeaderName) -> bool {
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+fn names_trailers(te: &HeaderValue) -> bool {
+    let mut codings = te.as_bytes().split(|byte| *byte == b',');
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+/// What `Connection` names beside the usual options, as far as that may be dropped.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    const USUAL: [&[u8]; 3] = [b"keep-alive", b"close", b"upgrade"];
+    let is_usual = |option: &&[u8]| USUAL.iter().any(|usual| usual.eq_ignore_ascii_case(option));
+    let lines = headers.get_all(CONNECTION).into_iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|option| !is_usual(option))
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
+        .filter(|name| headers.contains_key(name) && !belongs_to_message(name.as_str()))
+        .collect()
+}
+
+/// Names that the proxy sets itself, or that belong to the message, are not dropped on a client's demand.
+fn belongs_to_message(name: &str) -> bool {
     const KEPT: [&str; 7] = [
         "host",
         "cookie",
@@ -70,146 +70,56 @@ fn belongs_to_message(name: &HeaderName) -> bool {
         "forwarded",
         "te",
     ];
-    KEPT.contains(&name.as_str()) || name.as_str().starts_with("x-forwarded-")
+    KEPT.contains(&name) || names_client(name)
 }
 
-/// One client connection, as the forwarding fields describe it.
-#[derive(Debug)]
-pub(crate) struct Hop {
-    peer: IpAddr,
-    for_value: HeaderValue,
-    port: HeaderValue,
-    /// The last `Host` and the `Forwarded` made of it: clients rarely change it on one connection.
-    forwarded: Mutex<Option<(HeaderValue, HeaderValue)>>,
-}
-
-impl Hop {
-    /// `peer` connected to the proxy's `local` address.
-    #[must_use]
-    pub(crate) fn new(peer: SocketAddr, local: SocketAddr) -> Self {
-        let peer = peer.ip().to_canonical();
-        let text =
-            |text: String| HeaderValue::try_from(text).expect("addresses and ports are ASCII");
-        Self {
-            peer,
-            for_value: text(peer.to_string()),
-            port: text(local.port().to_string()),
-            forwarded: Mutex::new(None),
-        }
-    }
-
-    /// The client's address: the peer's, or behind trusted proxies the last one in `X-Forwarded-For` that is none of
-    /// them.
-    #[must_use]
-    pub(crate) fn client(&self, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-        if !self.is_trusted(trusted) {
-            return self.peer;
-        }
-        let mut address = self.peer;
-        let lines: Vec<&str> = headers
-            .get_all(X_FORWARDED_FOR)
-            .iter()
-            .filter_map(|line| line.to_str().ok())
-            .collect();
-        for entry in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-            let Ok(entry) = entry.trim().parse::<IpAddr>() else {
-                break;
-            };
-            address = entry.to_canonical();
-            if !trusted.iter().any(|net| net.contains(&address)) {
-                break;
-            }
-        }
-        address
-    }
-
-    fn is_trusted(&self, trusted: &[IpNet]) -> bool {
-        trusted.iter().any(|net| net.contains(&self.peer))
-    }
-
-    /// Sets `X-Forwarded-*`, `Forwarded` and `Via`. What the client sent of them is dropped unless it is trusted;
-    /// spellings with `_`, which some servers read as `-`, are dropped always.
-    pub(crate) fn describe(&self, headers: &mut HeaderMap, host: &HeaderValue, trusted: &[IpNet]) {
-        drop_underscored(headers);
-        headers.remove(SIDE);
-        let forwarded = self.forwarded(host);
-        if self.is_trusted(trusted) {
-            append(headers, X_FORWARDED_FOR, &self.for_value);
-            append(headers, FORWARDED, &forwarded);
-            headers
-                .entry(X_FORWARDED_HOST)
-                .or_insert_with(|| host.clone());
-            headers
-                .entry(X_FORWARDED_PORT)
-                .or_insert_with(|| self.port.clone());
-            headers
-                .entry(X_FORWARDED_PROTO)
-                .or_insert_with(|| HeaderValue::from_static("https"));
-        } else {
-            headers.insert(X_FORWARDED_FOR, self.for_value.clone());
-            headers.insert(FORWARDED, forwarded);
-            headers.insert(X_FORWARDED_HOST, host.clone());
-            headers.insert(X_FORWARDED_PORT, self.port.clone());
-            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
-        }
-        append(headers, VIA, &HeaderValue::from_static("1.1 strangler"));
-    }
-
-    /// The `Forwarded` element of this connection (RFC 7239 §4), for a `Host` that is valid.
-    fn forwarded(&self, host: &HeaderValue) -> HeaderValue {
-        let mut cached = self
-            .forwarded
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((known, value)) = &*cached
-            && known == host
-        {
-            return value.clone();
-        }
-        let client = match self.peer {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => format!("\"[{address}]\""),
-        };
-        let name = host.to_str().unwrap_or_default();
-        let value = HeaderValue::try_from(format!("for={client};host=\"{name}\";proto=https"))
-            .expect("a valid host has no character that a header cannot carry");
-        // A clone would keep the buffer that the head of the request was read into, for as long as the connection lives.
-        *cached = HeaderValue::from_bytes(host.as_bytes())
-            .ok()
-            .map(|host| (host, value.clone()));
-        value
-    }
-}
-
-/// Appends to a list field, as one line.
-fn append(headers: &mut HeaderMap, name: HeaderName, value: &HeaderValue) {
-    let Some(first) = headers.get(&name) else {
-        headers.insert(name, value.clone());
-        return;
-    };
-    let mut line = first.as_bytes().to_vec();
-    for more in headers.get_all(&name).iter().skip(1).chain([value]) {
-        line.extend_from_slice(b", ");
-        line.extend_from_slice(more.as_bytes());
-    }
-    headers.insert(
-        name,
-        HeaderValue::from_bytes(&line).expect("joined from valid values"),
-    );
-}
-
-fn drop_underscored(headers: &mut HeaderMap) {
-    let forwarding = |name: &HeaderName| {
+/// Drops what names a client or a hop before this one, unless a trusted proxy says it. Spellings with `_`, which some
+/// servers read as `-`, are dropped always.
+pub(super) fn drop_claims(headers: &mut HeaderMap, is_trusted: bool) {
+    let is_dropped = |name: &&HeaderName| {
         let name = name.as_str();
-        name.contains('_') && {
-            let name = name.replace('_', "-");
-            name.starts_with("x-forwarded-") || name == "x-strangler-side"
+        if name.contains('_') {
+            let plain = name.replace('_', "-");
+            return names_client(&plain) || plain == SIDE.as_str();
         }
+        !is_trusted && names_client(name)
     };
     // Nearly no request has such a name, so the common case allocates nothing.
-    while let Some(name) = headers.keys().find(|name| forwarding(name)).cloned() {
+    while let Some(name) = headers.keys().find(is_dropped).cloned() {
         headers.remove(name);
     }
+}
+
+/// Fields in which proxies and content networks say who the client is: those that the package `request-ip` believes, and
+/// their relatives.
+fn names_client(name: &str) -> bool {
+    const FIELDS: [&str; 20] = [
+        "cf-connecting-ip",
+        "cf-connecting-ipv6",
+        "cf-pseudo-ipv4",
+        "client-ip",
+        "cloudfront-viewer-address",
+        "fastly-client-ip",
+        "fly-client-ip",
+        "forwarded",
+        "forwarded-for",
+        "forwarded-for-ip",
+        "http-client-ip",
+        "http-forwarded",
+        "http-forwarded-for",
+        "true-client-ip",
+        "x-appengine-user-ip",
+        "x-azure-clientip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-envoy-external-address",
+        "x-real-ip",
+    ];
+    // Few names begin so, and this is asked of each name of each request.
+    matches!(
+        name.as_bytes().first(),
+        Some(b'c' | b'f' | b'h' | b't' | b'x')
+    ) && (name.starts_with("x-forwarded") || FIELDS.contains(&name))
 }
 
 /// Rewrites an absolute `Location` that names Node's own address to the address that the client used.
@@ -288,11 +198,12 @@ mod tests {
             .collect()
     }
 
-    fn hop() -> Hop {
-        Hop::new(
-            "172.18.21.102:50000".parse().expect("address"),
-            "10.0.0.1:3050".parse().expect("address"),
-        )
+    fn left(lines: &[(&'static str, &'static str)]) -> Vec<String> {
+        let mut map = headers(lines);
+        strip_hop_by_hop(&mut map);
+        let mut left: Vec<String> = map.keys().map(ToString::to_string).collect();
+        left.sort();
+        left
     }
 
     #[test]
@@ -320,40 +231,24 @@ mod tests {
     }
 
     #[test]
-    fn spoofed_forwarding_fields_are_replaced() {
-        let mut map = headers(&[
-            ("x-forwarded-for", "6.6.6.6"),
-            ("x_forwarded_for", "6.6.6.6"),
-            ("forwarded", "for=6.6.6.6"),
-            ("x-strangler-side", "native"),
-        ]);
-        hop().describe(
-            &mut map,
-            &HeaderValue::from_static("card.example:3050"),
-            &[],
-        );
-        assert_eq!(map["x-forwarded-for"], "172.18.21.102");
-        assert_eq!(
-            map["forwarded"],
-            "for=172.18.21.102;host=\"card.example:3050\";proto=https"
-        );
-        assert_eq!(map["x-forwarded-port"], "3050");
-        assert!(!map.contains_key("x_forwarded_for") && !map.contains_key("x-strangler-side"));
-    }
-
-    #[test]
-    fn trusted_proxies_are_believed_from_the_right() {
-        let trusted = [
-            "172.18.0.0/16".parse().expect("net"),
-            "10.9.0.0/16".parse().expect("net"),
+    fn hop_by_hop_fields_are_dropped() {
+        let none: [&str; 0] = [];
+        let dropped = [
+            ("connection", "close, x-a"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authenticate", "Basic"),
+            ("proxy-authorization", "Basic x"),
+            ("te", "gzip"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("x-a", "1"),
         ];
-        let mut map = headers(&[("x-forwarded-for", "6.6.6.6, 203.0.113.9, 10.9.0.1")]);
-        assert_eq!(hop().client(&map, &trusted).to_string(), "203.0.113.9");
-        assert_eq!(hop().client(&map, &[]).to_string(), "172.18.21.102");
-        hop().describe(&mut map, &HeaderValue::from_static("h"), &trusted);
+        assert_eq!(left(&dropped), none);
+        assert_eq!(left(&[("te", "trailers;q=0.5")]), none);
         assert_eq!(
-            map["x-forwarded-for"],
-            "6.6.6.6, 203.0.113.9, 10.9.0.1, 172.18.21.102"
+            left(&[("te", "deflate, Trailers"), ("a", "b")]),
+            ["a", "te"]
         );
     }
 }

@@ -118,13 +118,15 @@ async fn forwarding_fields_are_rebuilt_and_hop_by_hop_fields_dropped() {
             "x-forwarded-for",
             "x-forwarded-host",
             "x-forwarded-port",
-            "x-forwarded-proto"
+            "x-forwarded-proto",
+            "x-real-ip"
         ]
     );
     let port = proxy.address.port().to_string();
     assert_eq!(headers["host"], "localhost");
     assert_eq!(headers["te"], "trailers");
     assert_eq!(headers["via"], "1.1 strangler");
+    assert_eq!(headers["x-real-ip"], "127.0.0.1");
     assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
     assert_eq!(headers["x-forwarded-host"], "localhost");
     assert_eq!(headers["x-forwarded-port"], port.as_str());

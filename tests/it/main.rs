@@ -8,6 +8,7 @@
 
 mod support;
 
+mod addresses;
 mod admin_port;
 mod browser;
 mod byte_parity;

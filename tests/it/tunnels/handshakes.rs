@@ -50,6 +50,7 @@ async fn node_and_client_see_one_another_s_handshake() {
         "x-forwarded-host",
         "x-forwarded-port",
         "x-forwarded-proto",
+        "x-real-ip",
     ];
     let (theirs, ours): (Vec<_>, Vec<_>) = headers(&seen)
         .into_iter()
