@@ -59,18 +59,46 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// Names that the proxy sets itself, or that belong to the message, are not dropped on a client's demand.
+/// Whether a field is meant for the far end. `Connection` must not name it (RFC 9110 §7.6.1), and a client that does so
+/// would hide from Node what a check there relies on. Of names that are in no registry, those stay that sound like it.
 fn belongs_to_message(name: &str) -> bool {
-    const KEPT: [&str; 7] = [
-        "host",
-        "cookie",
-        "authorization",
-        "content-length",
-        "content-type",
-        "forwarded",
-        "te",
+    const FAMILIES: [&str; 10] = [
+        "accept",
+        "access-control-",
+        "alt-",
+        "content-",
+        "cross-origin-",
+        "if-",
+        "sec-",
+        "want-",
+        "x-content-",
+        "x-http-",
     ];
-    KEPT.contains(&name) || names_client(name)
+    const FIELDS: &str = "\
+        a-im age allow baggage cache-control cdn-loop clear-site-data cookie date depth destination \
+        device-memory digest dnt dpop dpr early-data etag expect expires forwarded from host if \
+        last-event-id last-modified link location lock-token max-forwards mime-version nel overwrite \
+        permissions-policy ping-from ping-to pragma prefer preference-applied priority range referer \
+        referrer-policy refresh report-to reporting-endpoints retry-after save-data server server-timing \
+        service-worker set-cookie soapaction sourcemap strict-transport-security te timeout \
+        timing-allow-origin traceparent tracestate trailer translate upgrade-insecure-requests vary via \
+        viewport-width warning www-authenticate x-correlation-id x-frame-options x-method-override \
+        x-powered-by x-real-ip x-request-id x-requested-with x-robots-tag x-strangler-side x-xss-protection";
+    const WORDS: [&str; 9] = [
+        "auth",
+        "csrf",
+        "key",
+        "origin",
+        "session",
+        "signature",
+        "token",
+        "user",
+        "xsrf",
+    ];
+    FAMILIES.iter().any(|family| name.starts_with(family))
+        || FIELDS.split(' ').any(|field| field == name)
+        || WORDS.iter().any(|word| name.contains(word))
+        || names_client(name)
 }
 
 /// Drops what names a client or a hop before this one, unless a trusted proxy says it. Spellings with `_`, which some
@@ -228,6 +256,54 @@ mod tests {
                 && map.contains_key("cookie")
                 && map.contains_key("authorization")
         );
+    }
+
+    /// Issue 9: `Connection: Origin` removed `Origin`, on which a check of Node's may rely.
+    #[test]
+    fn connection_cannot_strip_what_node_relies_on() {
+        for name in [
+            "origin",
+            "referer",
+            "user-agent",
+            "accept-language",
+            "content-encoding",
+            "if-match",
+            "range",
+            "expect",
+            "via",
+            "forwarded",
+            "x-forwarded-for",
+            "x-real-ip",
+            "cf-connecting-ip",
+            "sec-fetch-site",
+            "sec-websocket-key",
+            "access-control-request-method",
+            "x-requested-with",
+            "x-csrf-token",
+            "x-xsrf-token",
+            "x-api-key",
+            "x-auth-user",
+            "idempotency-key",
+            "set-cookie",
+            "www-authenticate",
+            "strict-transport-security",
+            "content-security-policy",
+        ] {
+            for connection in [
+                name.to_uppercase(),
+                format!("close, \t{name} ,x-b"),
+                format!("\u{e9},{name}"),
+            ] {
+                let mut map = headers(&[("x-b", "1"), ("keep-alive", "timeout=5")]);
+                map.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+                let connection = HeaderValue::from_bytes(connection.as_bytes()).expect("value");
+                map.append(CONNECTION, connection);
+                map.append(CONNECTION, HeaderValue::from_static("X-B"));
+                strip_hop_by_hop(&mut map);
+                let left: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
+                assert_eq!(left, [name]);
+            }
+        }
     }
 
     #[test]

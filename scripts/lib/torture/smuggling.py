@@ -112,7 +112,10 @@ CASES = [
     ("Expect: something", post(b"Expect: magic\r\nContent-Length: 2\r\n", b"ok"), False),
     ("Upgrade: h2c", get(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"), False),
     ("Connection: Host", get(b"Connection: Host, X-Forwarded-For, Cookie, Authorization\r\nCookie: a=b\r\nAuthorization: c\r\n"), False),
-    ("underscores", get(b"X_Forwarded_For: 6.6.6.6\r\nX_Forwarded-Proto: evil\r\n"), False),
+    ("Connection: Origin", get(b"Connection: Origin, X-Api-Key\r\nOrigin: https://a\r\nX-Api-Key: b\r\n"), False),
+    ("underscores", get(b"X_Forwarded_For: 6.6.6.6\r\nX_Forwarded-Proto: evil\r\nX_Real_IP: 6.6.6.6\r\n"), False),
+    ("spoofed addresses",
+     get(b"X-Real-IP: 6.6.6.6\r\nCF-Connecting-IP: 6.6.6.6\r\nTrue-Client-IP: 6.6.6.6\r\nX-Client-IP: 6.6.6.6\r\n"), False),
     ("spoofed forwarding",
      get(b"X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Host: evil\r\nForwarded: for=6.6.6.6\r\nX-Strangler-Side: native\r\n"), False),
     ("pipelined", get() + get(line=b"GET /second HTTP/1.1\r\n"), False),
@@ -120,6 +123,9 @@ CASES = [
 PIPELINED = {"pipelined": 2}
 # What must not reach Node from a client that is not trusted, in a header of any name.
 FORBIDDEN = (b"6.6.6.6", b"evil")
+# What `Connection` must not take away.
+KEPT = {"Connection: Host": {b"host", b"x-forwarded-for", b"cookie", b"authorization"},
+        "Connection: Origin": {b"origin", b"x-api-key"}}
 EXEMPT = {"absolute form, other Host", "trailers that frame"}
 
 
@@ -167,10 +173,10 @@ def judge(name, must_reject, real_answers, seen, strict_answers, requests, compl
     leaked = [value for _, headers, _ in requests for _, value in headers if any(word in value for word in FORBIDDEN)]
     if leaked and name not in EXEMPT:
         return f"passed on: {leaked[0][:40]}"
-    if name == "Connection: Host" and requests:
-        names = {header for header, _ in requests[0][1]}
-        if b"host" not in names or b"x-forwarded-for" not in names:
-            return "Host or X-Forwarded-For was stripped"
+    if name in KEPT and requests:
+        stripped = KEPT[name] - {header for header, _ in requests[0][1]}
+        if stripped:
+            return f"stripped: {min(stripped)}"
     return None
 
 
