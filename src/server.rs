@@ -36,6 +36,7 @@ use crate::native::events::EventService;
 use crate::native::runtime::NativeRuntime;
 use crate::server::accept::{Connection, Seat, Shared};
 use crate::server::tls::Certificates;
+use crate::upstream::hop::ViaName;
 use crate::upstream::process::NodeProcess;
 
 pub use crate::certificate::CertificateError;
@@ -276,6 +277,7 @@ impl Server {
             native,
             bridges: Arc::clone(&bridges),
             tls,
+            via: ViaName::new(),
             stop: stop.drain.subscribe(),
             seats,
         });

@@ -380,6 +380,37 @@ fn relative_paths_start_from_the_folder_of_the_file() {
     );
 }
 
+/// Issue 9: a proxy that is its own Node turns one request into thousands.
+#[test]
+fn node_is_not_at_a_name_of_this_machine() {
+    let refused = |listen: &str, host: &str| {
+        let text = format!(
+            "[server]\nlisten = \"{listen}:3050\"\ncert = \"a\"\nkey = \"b\"\n\
+             [node]\nurl = \"http://{host}:3050\"\n"
+        );
+        let (_, diagnostics) = check(&text);
+        diagnostics
+            .iter()
+            .any(|problem| problem.code == Code::OwnAddress)
+    };
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let own = own.trim_end();
+    for host in [
+        "LocalHost.",
+        "api.localhost",
+        "[::ffff:127.0.0.1]",
+        "127.1.2.3",
+    ] {
+        assert!(refused("0.0.0.0", host) && refused("[::]", host), "{host}");
+    }
+    if url::is_host(own) {
+        assert!(refused("0.0.0.0", own) && refused("[::]", &format!("{}.", own.to_uppercase())));
+    }
+    // Another program may listen there.
+    assert!(!refused("10.0.0.5", "localhost") && !refused("10.0.0.5", own));
+    assert!(!refused("0.0.0.0", "localhost.example"));
+}
+
 #[test]
 fn problems_without_end_are_cut() {
     let (_, diagnostics) = check(

@@ -186,11 +186,31 @@ fn is_own(listen: SocketAddr, url: &NodeUrl) -> bool {
         Ok(host) if host.is_unspecified() => {
             listen.ip().is_unspecified() || listen.ip().is_loopback()
         }
-        Ok(host) => receives(listen.ip(), host),
+        Ok(host) => receives(listen.ip(), host.to_canonical()),
         Err(_) => {
-            url.host == "localhost" && (listen.ip().is_unspecified() || listen.ip().is_loopback())
+            let listen = listen.ip();
+            let name = url.host.trim_end_matches('.');
+            (is_localhost(name) && (listen.is_unspecified() || listen.is_loopback()))
+                || (listen.is_unspecified() && is_this_machine(name))
         }
     }
+}
+
+/// Names of the loopback address (RFC 6761 §6.3) and those that `/etc/hosts` usually has.
+fn is_localhost(name: &str) -> bool {
+    const NAMES: [&str; 4] = [
+        "localhost",
+        "localhost.localdomain",
+        "ip6-localhost",
+        "ip6-loopback",
+    ];
+    NAMES.contains(&name) || name.ends_with(".localhost")
+}
+
+/// The machine's own name. Others that lead back here only a request can find out (`Via`).
+fn is_this_machine(name: &str) -> bool {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .is_ok_and(|own| own.trim_end().eq_ignore_ascii_case(name))
 }
 
 /// Whether a socket that is bound to `listen` gets what is sent to `address`; `::` listens on IPv4 too.

@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::native::runtime::NativeRuntime;
 use crate::server::clock::Clock;
 use crate::server::connection;
+use crate::upstream::hop::ViaName;
 use crate::upstream::pool::Pool;
 
 /// Out of file descriptors, accepting again at once would spin: nothing tells when one becomes free.
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     pub(super) native: Option<NativeRuntime>,
     pub(super) bridges: Arc<Bridges>,
     pub(super) tls: Arc<ServerConfig>,
+    pub(super) via: ViaName,
     /// True from the first signal on.
     pub(super) stop: watch::Receiver<bool>,
     /// One for each accepting thread.

@@ -62,7 +62,7 @@ pub(super) async fn serve(
         .with_label_values(&[if http2 { "h2" } else { "http/1.1" }]);
     gauge.inc();
     let client = Arc::new(Client {
-        hop: Hop::new(peer, local),
+        hop: Hop::new(peer, local, &acceptor.shared.via),
         own_connection: OwnConnection::default(),
         state,
         acceptor,

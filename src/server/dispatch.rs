@@ -67,6 +67,9 @@ async fn answer(
     let started = Instant::now();
     let (mut parts, body) = request.into_parts();
     let host = check_target(&mut parts)?;
+    if client.hop.is_loop(&parts.headers) {
+        return Err(Refusal::Loop);
+    }
     let length = settle_length(&mut parts.headers).map_err(|_| Refusal::BadFraming)?;
     let snapshot = client.acceptor.shared.live.load();
     let config = snapshot.table.config();

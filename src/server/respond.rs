@@ -19,6 +19,9 @@ pub(super) enum Refusal {
     /// A transfer coding other than `chunked`, or a length that is not one number.
     #[error("the body needs the transfer coding `chunked` or one length")]
     BadFraming,
+    /// The request has been here before, several times.
+    #[error("the request runs in a circle: Node's address leads back to this proxy")]
+    Loop,
     /// CONNECT.
     #[error("this server is not a forward proxy")]
     Connect,
@@ -72,6 +75,7 @@ impl Refusal {
         match self {
             Self::BadHost => (StatusCode::BAD_REQUEST, "bad-host"),
             Self::BadFraming => (StatusCode::BAD_REQUEST, "bad-framing"),
+            Self::Loop => (StatusCode::LOOP_DETECTED, "loop"),
             Self::Connect => (StatusCode::METHOD_NOT_ALLOWED, "connect-refused"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
             Self::BadBody => (StatusCode::BAD_REQUEST, "bad-body"),

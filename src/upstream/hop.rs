@@ -2,11 +2,13 @@
 //! `X-Real-IP` and `Via`. What a client says of itself in such fields is believed only if it is a trusted proxy.
 
 use std::fmt::Write as _;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue, VIA};
 use ipnet::IpNet;
+use memchr::memmem;
 
 use crate::upstream::forwarded::{self, X_FORWARDED_FOR};
 use crate::upstream::headers::{SIDE, drop_claims};
@@ -18,12 +20,42 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
+/// How often a request may come back to this process: an application may ask its own public address, a circle never ends.
+const MAX_PASSES: usize = 3;
+
+/// The name of this process in `Via` (RFC 9110 §7.6.3). Nobody can guess it, so only requests that really passed here
+/// carry it.
+#[derive(Debug, Clone)]
+pub(crate) struct ViaName(HeaderValue);
+
+impl ViaName {
+    /// A new name.
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        // The keys of a hasher come from the operating system's random numbers.
+        let token = RandomState::new().build_hasher().finish();
+        let entry = HeaderValue::try_from(format!("1.1 strangler-{token:016x}"));
+        Self(entry.expect("letters and digits"))
+    }
+
+    fn is_loop(&self, headers: &HeaderMap) -> bool {
+        let Some(first) = headers.get(VIA) else {
+            return false;
+        };
+        let name = &self.0.as_bytes()[b"1.1 ".len()..];
+        let passes = |line: &HeaderValue| memmem::find_iter(line.as_bytes(), name).count();
+        let more = headers.get_all(VIA).iter().skip(1);
+        passes(first) + more.map(passes).sum::<usize>() >= MAX_PASSES
+    }
+}
+
 /// One client connection, as the forwarding fields describe it.
 #[derive(Debug)]
 pub(crate) struct Hop {
     peer: IpAddr,
     for_value: HeaderValue,
     port: HeaderValue,
+    via: ViaName,
     /// The last `Host` and the `Forwarded` made of it: clients rarely change it on one connection.
     forwarded: Mutex<Option<(HeaderValue, HeaderValue)>>,
 }
@@ -31,14 +63,21 @@ pub(crate) struct Hop {
 impl Hop {
     /// `peer` connected to the proxy's `local` address.
     #[must_use]
-    pub(crate) fn new(peer: SocketAddr, local: SocketAddr) -> Self {
+    pub(crate) fn new(peer: SocketAddr, local: SocketAddr, via: &ViaName) -> Self {
         let peer = peer.ip().to_canonical();
         Self {
             peer,
             for_value: text(&peer),
             port: text(&local.port()),
+            via: via.clone(),
             forwarded: Mutex::new(None),
         }
+    }
+
+    /// Whether a request runs in a circle that leads through here.
+    #[must_use]
+    pub(crate) fn is_loop(&self, headers: &HeaderMap) -> bool {
+        self.via.is_loop(headers)
     }
 
     /// Who sent a request: the peer, or behind trusted proxies the last hop that is none of them.
@@ -65,7 +104,7 @@ impl Hop {
             headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("https"));
             headers.insert(X_REAL_IP, self.for_value.clone());
         }
-        append(headers, VIA, &HeaderValue::from_static("1.1 strangler"));
+        append(headers, VIA, &self.via.0);
     }
 
     /// Goes on with what the proxies before this one wrote. If they wrote only one of the two lists of addresses, the
@@ -195,6 +234,7 @@ mod tests {
         Hop::new(
             "172.18.21.102:50000".parse().expect("address"),
             "10.0.0.1:3050".parse().expect("address"),
+            &ViaName::new(),
         )
     }
 
@@ -286,5 +326,26 @@ mod tests {
             assert_eq!(map["x-forwarded-for"], x_forwarded_for, "{value}");
             assert_eq!(map["forwarded"], format!("{forwarded}{own}"), "{value}");
         }
+    }
+
+    #[test]
+    fn a_request_that_was_here_three_times_runs_in_a_circle() {
+        let (own, other) = (ViaName::new(), ViaName::new());
+        assert_ne!(own.0, other.0);
+        let via = |lines: &[&HeaderValue]| -> HeaderMap {
+            let lines = lines.iter().map(|line| (VIA, (*line).clone()));
+            lines.collect()
+        };
+        let twice = HeaderValue::try_from(format!(
+            "1.0 fred, {}, {} (strangler)",
+            own.0.to_str().expect("text"),
+            own.0.to_str().expect("text")
+        ));
+        let twice = twice.expect("value");
+        assert!(!own.is_loop(&via(&[])));
+        assert!(!own.is_loop(&via(&[&other.0, &other.0, &other.0])));
+        assert!(!own.is_loop(&via(&[&twice, &other.0])));
+        assert!(own.is_loop(&via(&[&twice, &other.0, &own.0])));
+        assert!(own.is_loop(&via(&[&own.0, &own.0, &own.0])));
     }
 }

@@ -24,6 +24,7 @@ mod life_cycle;
 mod log_lines;
 mod log_output;
 mod logins;
+mod loops;
 mod migration;
 mod native_side;
 mod node_away;
