@@ -47,6 +47,22 @@ pub enum CertificateError {
     Key(PathBuf),
 }
 
+impl CertificateError {
+    /// Whether the file of the key is the one to look at.
+    pub(crate) fn is_about_key(&self) -> bool {
+        match self {
+            Self::Read { what, .. } => *what == PRIVATE_KEY,
+            Self::Key(_) => true,
+            Self::Empty(_) | Self::Malformed(_) | Self::Mismatch { .. } | Self::OutOfDate(_) => {
+                false
+            }
+        }
+    }
+}
+
+/// `what` of an error about the key.
+const PRIVATE_KEY: &str = "private key";
+
 /// What a file looks like from outside: inode, length, time of the last change. `None` where there is none.
 pub(crate) type Mark = Option<(u64, u64, i64, i64)>;
 
@@ -77,7 +93,7 @@ pub(crate) fn read(cert: &Path, key: &Path) -> Result<CertifiedKey, CertificateE
         return Err(CertificateError::Empty(cert.to_owned()));
     };
     in_date(leaf, 0).map_err(|_| CertificateError::Malformed(cert.to_owned()))?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(failed("private key", key))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(failed(PRIVATE_KEY, key))?;
     let signer = any_supported_type(&private).map_err(|_| CertificateError::Key(key.to_owned()))?;
     let pair = CertifiedKey::new(chain, signer);
     match pair.keys_match() {

@@ -45,8 +45,11 @@ enum Command {
         #[arg(num_args = 0..=2, value_name = "FILE")]
         files: Vec<PathBuf>,
         /// Print the JSON schema of routes.toml for editors instead.
-        #[arg(long, conflicts_with = "files")]
+        #[arg(long, conflicts_with_all = ["files", "no_files"])]
         schema: bool,
+        /// Do not read the certificates and keys that the file names, as for a file that is meant for another machine.
+        #[arg(long)]
+        no_files: bool,
     },
     /// Say who answers a request or gets a message, and why.
     #[command(
@@ -105,7 +108,9 @@ pub fn main(apps: &[App]) -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve { routes, log } => serve::serve(&routes, log, apps),
         Command::Check { schema: true, .. } => print(crate::config::SCHEMA),
-        Command::Check { files, .. } => check::check(&files, apps),
+        Command::Check {
+            files, no_files, ..
+        } => check::check(&files, !no_files, apps),
         Command::Explain {
             subject,
             detail,

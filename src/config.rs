@@ -87,8 +87,10 @@ pub struct Config {
 /// Where the names of other files stand, for what only reading them can find.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Places {
-    /// `cert` and `key` of `[server]`.
+    /// `cert` of `[server]`.
     pub certificate: Option<Span>,
+    /// `key` of `[server]`.
+    pub key: Option<Span>,
     /// `ca` or `pin` of `[node]`.
     pub trust: Option<Span>,
 }

@@ -14,17 +14,21 @@ use crate::native::App;
 use crate::routing::diff::diff;
 use crate::routing::table::Table;
 
-pub(super) fn check(files: &[PathBuf], apps: &[App]) -> anyhow::Result<()> {
-    let compiled = |path: &Path| compile(path, apps).map_err(|failed| super::report(&failed, ""));
+/// With `read_files`, certificates and keys are read too, so that `check` refuses what `serve` would refuse.
+pub(super) fn check(files: &[PathBuf], read_files: bool, apps: &[App]) -> anyhow::Result<()> {
+    let compiled = |path: &Path, read_files| {
+        compile(path, read_files, apps).map_err(|failed| super::report(&failed, ""))
+    };
     match files {
         [] => print_rules(
             Path::new("routes.toml"),
-            &compiled(Path::new("routes.toml"))?,
+            &compiled(Path::new("routes.toml"), read_files)?,
         ),
-        [file] => print_rules(file, &compiled(file)?),
+        [file] => print_rules(file, &compiled(file, read_files)?),
         [old, new, ..] => {
-            compiled(old)?;
-            let after = compiled(new)?;
+            // The old file may be a copy in another folder, or name files that are gone by now.
+            compiled(old, false)?;
+            let after = compiled(new, read_files)?;
             // Read as if it stood where the new one stands: a copy elsewhere has not moved its certificates.
             let before = config::read(old).map(|source| Source::new(new, source.text));
             let before = before.ok().and_then(|source| config::parse(&source).0);
@@ -36,7 +40,7 @@ pub(super) fn check(files: &[PathBuf], apps: &[App]) -> anyhow::Result<()> {
 }
 
 /// Loads a file as `serve` would, and says its warnings.
-pub(super) fn compile(path: &Path, apps: &[App]) -> Result<Table, LoadError> {
+pub(super) fn compile(path: &Path, read_files: bool, apps: &[App]) -> Result<Table, LoadError> {
     let loaded = load(path)?;
     let source = loaded.source.clone();
     // An application may prepare a database pool, which belongs to a runtime even before it connects.
@@ -45,7 +49,7 @@ pub(super) fn compile(path: &Path, apps: &[App]) -> Result<Table, LoadError> {
         let _context = runtime.as_ref().ok().map(|runtime| runtime.enter());
         loaded.build_app(apps)?
     };
-    let (table, warnings) = loaded.compile(&Served::by(app.as_ref()))?;
+    let (table, warnings) = loaded.compile(&Served::by(app.as_ref()), read_files)?;
     let text = render(&source, &warnings, io::stderr().is_terminal());
     let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
     Ok(table)

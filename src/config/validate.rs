@@ -119,6 +119,7 @@ fn file<'a>(reader: &'a Reader<'a>, file: Table<'a>) -> Option<Config> {
             trust: place("node", &["ca", "pin"]),
         },
     })
+            key: place("server", &["key"]),
 }
 
 /// `force`

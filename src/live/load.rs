@@ -3,12 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use crate::certificate;
-use crate::config::{self, Code, Diagnostic, Severity, Source, Span};
+use crate::config::{self, Code, Diagnostic, Source, Span};
 use crate::live::format_sources;
 use crate::native::{App, NativeApp, Settings};
 use crate::routing::table::Table;
 use crate::routing::{Endpoint, Event, NativeSide};
 use crate::upstream::{Target, TargetError};
+
+/// For a file that is meant for another machine.
+const WITHOUT_FILES: &str =
+    "`strangler check --no-files` does not read the files that routes.toml names";
 
 /// A file that cannot be used.
 #[derive(Debug)]
@@ -114,38 +118,42 @@ impl Loaded {
             })
     }
 
-    /// Compiles the table, as `check` needs it.
-    pub(crate) fn compile(self, served: &Served) -> Result<(Table, Vec<Diagnostic>), LoadError> {
+    /// Compiles the table, as `check` needs it; with `read_files`, it also reads the files that `serve` would read.
+    pub(crate) fn compile(
+        self,
+        served: &Served,
+        read_files: bool,
+    ) -> Result<(Table, Vec<Diagnostic>), LoadError> {
         let Self {
             source,
             config,
             mut diagnostics,
         } = self;
-        // Only warnings: a file may be checked on another machine than the one that it is for.
-        if let Err(error) = certificate::read(&config.server.cert, &config.server.key) {
-            let finding = Diagnostic::warning(Code::Certificate, error.to_string());
-            diagnostics.push(at(finding, config.places.certificate.as_ref()));
+        if read_files {
+            diagnostics.extend(certificate_problem(&config));
+            diagnostics.extend(trust_problem(&config));
         }
-        if let Err(error) = Target::new(config.node.clone()) {
-            let mut finding = untrusted(&config, &error);
-            finding.severity = Severity::Warning;
-            diagnostics.push(finding);
-        }
-        match Table::compile(config, 1, served.side()) {
+        let table = match Table::compile(config, 1, served.side()) {
             Ok((table, more)) => {
                 diagnostics.extend(more);
-                Ok((table, diagnostics))
+                Some(table)
             }
             Err(more) => {
                 diagnostics.extend(more);
-                Err(LoadError {
-                    source,
-                    diagnostics,
-                })
+                None
+            }
+        };
+        match table {
+            Some(table) if !diagnostics.iter().any(Diagnostic::is_error) => {
+                Ok((table, diagnostics))
             }
         }
     }
 }
+            _ => Err(LoadError {
+                source,
+                diagnostics,
+            }),
 
 /// Reads and checks a file, as far as that goes without the native application.
 pub(crate) fn load(path: &Path) -> Result<Loaded, LoadError> {
@@ -174,6 +182,33 @@ pub(super) fn parse(path: &Path, source: Result<Source, Diagnostic>) -> Result<L
 /// A `ca` or `pin` that cannot be used.
 pub(super) fn untrusted(config: &config::Config, error: &TargetError) -> Diagnostic {
     let finding = Diagnostic::error(Code::Trust, format_sources(error));
+/// What is wrong with `cert` and `key` of `[server]`. `serve` starts with a certificate that is out of date.
+fn certificate_problem(config: &config::Config) -> Option<Diagnostic> {
+    let (cert, key) = (&config.server.cert, &config.server.key);
+    let pair = match certificate::read(cert, key) {
+        Ok(pair) => pair,
+        Err(error) => {
+            let place = if error.is_about_key() {
+                &config.places.key
+            } else {
+                &config.places.certificate
+            };
+            let finding = Diagnostic::error(Code::Certificate, error.to_string());
+            return Some(at(finding, place.as_ref()).help(WITHOUT_FILES));
+        }
+    };
+    let error = certificate::check_date(cert, &pair).err()?;
+    let finding = Diagnostic::warning(Code::Certificate, error.to_string())
+        .help("clients that check certificates refuse it, and a running proxy does not load it");
+    Some(at(finding, config.places.certificate.as_ref()))
+}
+
+/// What is wrong with `ca` or `pin` of `[node]`.
+fn trust_problem(config: &config::Config) -> Option<Diagnostic> {
+    let error = Target::new(config.node.clone()).err()?;
+    Some(untrusted(config, &error).help(WITHOUT_FILES))
+}
+
     at(finding, config.places.trust.as_ref())
 }
 

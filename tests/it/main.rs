@@ -12,6 +12,7 @@ mod addresses;
 mod admin_port;
 mod browser;
 mod byte_parity;
+mod check;
 mod config_fixtures;
 mod dashboard_native;
 mod dashboard_requests;
