@@ -62,7 +62,7 @@ pub(super) fn shared(table: Table<'_>, otherwise: &Defaults, selectors: Selector
 }
 
 fn sticky(value: &Value<'_>, selectors: Selectors) -> Option<Selector> {
-    selector::parse(&value.text()?, selectors)
+    selector::parse(&value.text_or("write `\"address\"`")?, selectors)
         .map_err(|problem| value.report(problem))
         .ok()
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use crate::config::diagnostic::{Code, Diagnostic, quote};
 use crate::config::keys::nearest;
 use crate::config::reader::{Table, Text};
+use crate::config::socket::can_be_id;
 use crate::config::value::Value;
 use crate::config::{EventClaim, Socket, SocketKind, SocketMode};
 
@@ -166,7 +167,7 @@ pub(super) fn events(value: &Value<'_>, sockets: &Sockets<'_>) -> Vec<EventClaim
                     .at(id.span())
                     .label("a tunnel: whole connections go to Node")
                     .help(format!(
-                        "add `mode = \"bridge\"` to `[socket.{}]`",
+                        "write `mode = \"bridge\"` in `[socket.{}]`",
                         socket.id
                     )),
             );
@@ -209,12 +210,24 @@ fn unknown_socket(id: &Text<'_>, sockets: &Sockets<'_>) {
     if sockets.table.as_ref().is_some_and(in_file) {
         return;
     }
-    let help = match nearest(id.as_str(), sockets.read.keys().copied()) {
+    let mut known: Vec<&str> = sockets.read.keys().copied().collect();
+    known.sort_unstable();
+    let help = match nearest(id.as_str(), known) {
         Some(near) => format!("did you mean {}?", quote(near)),
-        None => format!(
-            "add, for example:\n[socket.{}]\nkind = \"socket.io\"\npath = \"/socket.io/\"\nmode = \"bridge\"",
-            id.as_str()
-        ),
+        None if can_be_id(id.as_str()) => {
+            let id = id.as_str();
+            let usual = "/socket.io/";
+            let taken = sockets.read.values().any(|socket| socket.path == usual);
+            let path = if taken {
+                format!("/{id}/")
+            } else {
+                usual.to_owned()
+            };
+            format!(
+                "add, for example:\n[socket.{id}]\nkind = \"socket.io\"\npath = \"{path}\"\nmode = \"bridge\""
+            )
+        }
+        None => "name a `[socket.ID]` of the file".to_owned(),
     };
     let problem = Diagnostic::error(
         Code::UnknownSocket,

@@ -184,12 +184,18 @@ pub(super) const ALL: [&Keys; 11] = [
     &FILE, &SERVER, &ADMIN, &NODE, &NATIVE, &DEFAULTS, &LIMITS, &SOCKET, &ONCE, &RULE, &BREAKER,
 ];
 
-/// The tables that have a key of this name, for "it belongs there".
-pub(super) fn tables_with(key: &str) -> Vec<&'static str> {
-    ALL.iter()
-        .filter(|keys| keys.usable().any(|usable| usable == key))
-        .map(|keys| keys.table)
-        .collect()
+/// Where a key belongs that stands in a table that does not have it. `None`: no table has it.
+pub(super) fn belongs_to(key: &str) -> Option<String> {
+    if key == "force" {
+        // Appended to the file, it lands in the last table.
+        let place = "write `force = \"node\"` at the top of the file, above the first `[table]`";
+        return Some(place.to_owned());
+    }
+    let tables = ALL
+        .iter()
+        .filter(|keys| keys.usable().any(|usable| usable == key));
+    let tables: Vec<_> = tables.map(|keys| keys.table).collect();
+    (!tables.is_empty()).then(|| format!("it belongs to {}", tables.join(" or ")))
 }
 
 /// The candidate that was probably meant.
@@ -211,7 +217,10 @@ pub(super) fn nearest<'c>(
                 candidate,
             )
         })
-        .filter(|(distance, candidate)| *distance <= (candidate.len().max(name.len()) / 3).max(1))
+        .filter(|(distance, candidate)| {
+            let longest = candidate.len().max(name.len());
+            *distance <= (longest / 3).max(1) && *distance < longest
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

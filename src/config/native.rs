@@ -1,6 +1,7 @@
 //! `[native]`: which application, and the keys that the application checks itself.
 
-use crate::config::reader::Table;
+use crate::config::keys::belongs_to;
+use crate::config::reader::{Table, unknown_key};
 use crate::config::value::Value;
 use crate::config::{Native, keys};
 
@@ -10,6 +11,12 @@ pub(super) fn native(value: &Value<'_>, table: Table<'_>) -> Option<Native> {
     let app = table
         .get("app")
         .and_then(|value| Some((value.filled()?.as_str().to_owned(), value.span())));
+    // The others are the application's, but this one never is.
+    for (key, _) in table.entries().filter(|(key, _)| key.as_str() == "force") {
+        if let Some(help) = belongs_to(key.as_str()) {
+            table.report(unknown_key(&key.shown(), "`[native]`", key.span(), help));
+        }
+    }
     let settings: Vec<_> = table
         .entries()
         .filter(|(key, _)| key.as_str() != "app")

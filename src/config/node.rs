@@ -56,7 +56,7 @@ pub(super) fn node(source: &Source, value: &Value<'_>, table: Table<'_>) -> Read
 }
 
 fn node_url(value: &Value<'_>) -> Option<NodeUrl> {
-    let text = value.text()?;
+    let text = value.text_or(url::USAGE)?;
     let error = match url::parse(text.as_str()) {
         Ok(url) => return Some(url),
         Err(error) => error,
@@ -87,7 +87,7 @@ fn trust(source: &Source, table: Table<'_>, https: bool) -> Option<Trust> {
             if let Some(value) = table.get(key) {
                 let problem = error(&value, format!("`{key}` is for an `https` url"))
                     .label("the url is `http`");
-                value.report(problem.help("remove it, or write `https` in `url`"));
+                value.report(problem.help("remove it, or let `url` begin with `https`"));
                 plain = None;
             }
         }
@@ -130,12 +130,12 @@ fn trust(source: &Source, table: Table<'_>, https: bool) -> Option<Trust> {
 }
 
 fn server_name(value: &Value<'_>) -> Option<String> {
-    let text = value.filled()?;
+    let help = "write the name in Node's certificate, without scheme and port";
+    let text = value.filled_or(help)?;
     if is_host(text.as_str()) || text.as_str().parse::<IpAddr>().is_ok() {
         return Some(text.as_str().to_owned());
     }
     let message = format!("{} is not a host name", text.shown());
-    let help = "write the name in Node's certificate, without scheme and port";
     value.refuse(Code::BadName, message, "not a host name", help)
 }
 

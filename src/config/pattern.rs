@@ -267,22 +267,30 @@ impl PatternError {
                     }
                 })
                 .collect();
-            let name = name.trim_matches('_').to_owned();
-            if name.starts_with(|first: char| first.is_ascii_alphabetic()) {
-                name
-            } else {
-                "name".to_owned()
-            }
+            let name = match name.trim_matches('_') {
+                name if name.starts_with(|first: char| first.is_ascii_alphabetic()) => name,
+                _ => "name",
+            };
+            let taken = |name: &str| {
+                text.contains(&format!("{{{name}}}")) || text.contains(&format!("{{*{name}}}"))
+            };
+            let numbered = (2..).map(|number| format!("{name}{number}"));
+            let mut names = std::iter::once(name.to_owned()).chain(numbered);
+            names.find(|name| !taken(name)).unwrap_or_default()
         };
         Some(match self.problem {
-            PatternProblem::NoSlash => format!("begin it with a slash: `/{}`", part.trim_start()),
+            PatternProblem::NoSlash => match format!("/{}", part.trim_start()) {
+                path if Pattern::parse(&path).is_ok() => format!("begin it with a slash: `{path}`"),
+                _ => "begin it with a slash".to_owned(),
+            },
             PatternProblem::Query => {
                 let key = part
                     .trim_start_matches('?')
                     .split(['=', '&'])
                     .next()
                     .unwrap_or_default();
-                let key = if key.is_empty() { "x" } else { key };
+                let plain = !key.is_empty() && !key.contains(['"', '\\', '%', '+']);
+                let key = if plain { key } else { "NAME" };
                 format!(
                     "leave it out; to route by the query, add `where = {{ \"query:{key}\" = \"…\" }}`"
                 )

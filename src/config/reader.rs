@@ -9,7 +9,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use crate::config::Span;
 use crate::config::diagnostic::{Code, Diagnostic, Severity, quote};
-use crate::config::keys::{Keys, nearest, tables_with};
+use crate::config::keys::{Keys, belongs_to, nearest};
 use crate::config::source::Source;
 use crate::config::value::Value;
 
@@ -121,22 +121,18 @@ impl<'a> Table<'a> {
 
     fn unknown_key(&self, keys: &Keys, name: &str, key: &Spanned<DeString<'_>>) {
         let text = key.get_ref();
-        let elsewhere = tables_with(text);
-        let help = match nearest(text, keys.usable().chain(keys.later.iter().copied())) {
+        let help = match nearest(text, keys.usable()) {
+            Some(near) if self.entries.contains_key(near) => {
+                format!("remove it: `{near}` is there already")
+            }
             Some(near) => format!("did you mean `{near}`?"),
-            None if !elsewhere.is_empty() => format!("it belongs to {}", elsewhere.join(" or ")),
-            None => {
+            None => belongs_to(text).unwrap_or_else(|| {
                 let known: Vec<String> = keys.usable().map(|key| format!("`{key}`")).collect();
                 format!("the keys are {}", known.join(", "))
-            }
+            }),
         };
-        let message = format!("unknown key {} in {name}", quote(text));
-        self.reader.report(
-            Diagnostic::error(Code::UnknownKey, message)
-                .at(key.span())
-                .label("not a key of this table")
-                .help(help),
-        );
+        self.reader
+            .report(unknown_key(&quote(text), name, key.span(), help));
     }
 
     /// The value of a key, if it is there.
@@ -184,7 +180,16 @@ impl<'a> Table<'a> {
     }
 }
 
+/// A key that a table does not have.
+pub(super) fn unknown_key(key: &str, name: &str, span: Span, help: String) -> Diagnostic {
+    Diagnostic::error(Code::UnknownKey, format!("unknown key {key} in {name}"))
+        .at(span)
+        .label("not a key of this table")
+        .help(help)
+}
+
 /// A string of the file, or of an environment variable.
+#[derive(Clone)]
 pub(super) struct Text<'a> {
     pub(super) text: Cow<'a, str>,
     pub(super) span: Span,

@@ -11,10 +11,12 @@ use crate::config::event::{self, Sockets};
 use crate::config::keys::{self, nearest};
 use crate::config::reader::{Table, Text};
 use crate::config::selector::Selectors;
-use crate::config::socket::is_id;
+use crate::config::socket::{example, is_id, is_key_of_another_table};
 use crate::config::units::{self, SHARE};
 use crate::config::value::Value;
 use crate::config::{Claim, Pattern, Rule, Segment, Share, To};
+
+const SHARES: &str = "write a share from `\"native 0%\"` to `\"native 100%\"`";
 
 const EXAMPLE: &str = "{ http = [\"GET /path\"], to = \"node\" }";
 
@@ -60,9 +62,12 @@ const METHODS: [&str; 34] = [
 pub(super) fn rules(table: Table<'_>, defaults: &Defaults, sockets: &Sockets<'_>) -> Vec<Rule> {
     let mut rules = Vec::new();
     for (id, value) in table.without_env().entries() {
-        let named = is_id(&id, "rule");
+        if is_key_of_another_table(&id, &value, "`[rule]`") {
+            continue;
+        }
+        let named = is_id(&id, "rule", &table);
         let read = value
-            .table(&format!("{} = {EXAMPLE}", id.as_str()))
+            .table(&example(&id, named, EXAMPLE))
             .and_then(|table| rule(&id, &value, table, defaults, sockets));
         rules.extend(read.filter(|_| named));
     }
@@ -142,7 +147,9 @@ fn claims(value: &Value<'_>) -> Vec<Claim> {
     let mut claims: Vec<Claim> = Vec::new();
     let mut seen = HashSet::new();
     for value in value.list("http = [\"GET /path\"]").unwrap_or_default() {
-        let Some(text) = value.text() else { continue };
+        let Some(text) = value.text_or("write `\"GET /path\"`") else {
+            continue;
+        };
         match claim(&text) {
             Ok(claim) if seen.insert((claim.method.clone(), shape(&claim.pattern))) => {
                 claims.push(claim)
@@ -243,7 +250,14 @@ fn parse_method(text: &Text<'_>, method: &str) -> Result<Method, Diagnostic> {
 /// `to`
 fn to(value: &Value<'_>) -> Option<To> {
     const FORMS: &str = "write `\"node\"`, `\"native 5%\"`, `\"native\"` or `\"native only\"`";
-    let text = value.text()?;
+    let text = value.text_or(FORMS)?;
+    let written = |share: &str| {
+        let steps = SHARE.parse(share).ok();
+        let written = steps
+            .and_then(units::share)
+            .map(|_| format!("write `\"native {share}\"`"));
+        written.unwrap_or_else(|| SHARES.to_owned())
+    };
     let unknown = |label: &str, help: String| {
         value.refuse(
             Code::UnknownSide,
@@ -268,9 +282,7 @@ fn to(value: &Value<'_>) -> Option<To> {
                 "not a share or `only`",
                 format!("did you mean `native {only}`?"),
             ),
-            None if SHARE.parse(rest.trim()).is_ok() => {
-                unknown("two spaces", format!("write `\"native {}\"`", rest.trim()))
-            }
+            None if SHARE.parse(rest.trim()).is_ok() => unknown("two spaces", written(rest.trim())),
             None => unknown("not a share or `only`", FORMS.to_owned()),
         },
         ("node", Some(rest)) => match SHARE.parse(rest).ok().and_then(units::share) {
@@ -287,9 +299,7 @@ fn to(value: &Value<'_>) -> Option<To> {
             let near = nearest(text.as_str(), ["native", "node", "native only"])
                 .or(nearest(side, ["native", "node"]));
             let help = match near {
-                _ if SHARE.parse(text.as_str()).is_ok() => {
-                    format!("write `\"native {}\"`", text.as_str())
-                }
+                _ if SHARE.parse(text.as_str()).is_ok() => written(text.as_str()),
                 Some(near) => format!("did you mean `{near}`?"),
                 None => FORMS.to_owned(),
             };
@@ -302,18 +312,16 @@ fn to(value: &Value<'_>) -> Option<To> {
 fn share(value: &Value<'_>, text: &str) -> Option<To> {
     match SHARE.parse(text).map(units::share) {
         Ok(Some(share)) => Some(To::Native(share)),
-        Ok(None) => {
-            let help = "write a share from `0%` to `100%`";
-            value.refuse(
-                Code::OutOfRange,
-                format!("{} is more than all", quote(text)),
-                "too large",
-                help,
-            )
-        }
+        Ok(None) => value.refuse(
+            Code::OutOfRange,
+            format!("{} is more than all", quote(text)),
+            "too large",
+            SHARES,
+        ),
         Err(error) => {
             let number = text.trim_end_matches(|last: char| !last.is_ascii_digit());
-            let help = match SHARE.parse(&format!("{number}%")).is_ok() {
+            let steps = SHARE.parse(&format!("{number}%")).ok();
+            let help = match steps.and_then(units::share).is_some() {
                 true => format!("write `\"native {number}%\"`"),
                 false => {
                     "write a share with up to two decimals, such as `\"native 0.5%\"`".to_owned()

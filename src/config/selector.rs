@@ -1,5 +1,6 @@
 //! Selectors, such as `header:x-beta`, and the scalars that `where` compares with them.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue};
@@ -16,6 +17,10 @@ const FORMS: &str = "`header:NAME`, `cookie:NAME`, `query:NAME`, `jwt:CLAIM` or 
 /// The forms that work for events.
 const EVENT_FORMS: &str =
     "`/json/pointer`, `header:NAME`, `cookie:NAME`, `query:NAME`, `jwt:CLAIM` or `address`";
+
+/// What `address` is compared with.
+const ADDRESS: &str =
+    "write an address without a port, such as `\"10.0.0.1\"` or `\"2001:db8::1\"`";
 
 /// What there is to select from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +76,8 @@ pub(super) fn parse(text: &Text<'_>, selectors: Selectors) -> Result<Selector, D
         let near = nearest(selector, ["address", "header", "cookie", "query", "jwt"]);
         let help = match near {
             Some("address") => "did you mean `address`?".to_owned(),
-            Some("jwt") => "write `jwt:` and a claim, such as `jwt:sub`".to_owned(),
-            Some(kind) => format!("write `{kind}:` and a name, such as `{kind}:beta`"),
+            Some("jwt") => "name a claim behind it, such as `jwt:sub`".to_owned(),
+            Some(kind) => format!("write a name behind it, such as `{kind}:beta`"),
             None => format!("use {forms}"),
         };
         return Err(error(format!("unknown selector {}", text.shown()))
@@ -120,9 +125,21 @@ pub(super) fn parse(text: &Text<'_>, selectors: Selectors) -> Result<Selector, D
         ),
         other => {
             let near = nearest(other, ["header", "cookie", "query", "jwt"]);
-            let help = near.map_or(format!("use {forms}"), |kind| {
-                format!("did you mean {}?", quote(&format!("{kind}:{name}")))
+            let meant = near.map(|kind| format!("{kind}:{name}"));
+            // Its name may be wrong as well.
+            let meant = meant.filter(|meant| {
+                let meant = Text {
+                    text: Cow::Borrowed(meant),
+                    ..text.clone()
+                };
+                parse(&meant, selectors).is_ok()
             });
+            let help = match meant {
+                Some(meant) if quote(&meant).len() == meant.len() + 2 => {
+                    format!("did you mean `{meant}`?")
+                }
+                _ => format!("use {forms}"),
+            };
             Err(error(format!("unknown selector {}", text.shown()))
                 .label("not a selector")
                 .help(help))
@@ -162,18 +179,22 @@ pub(super) fn scalar(value: &Value<'_>, selector: &Selector) -> Option<Scalar> {
         Selector::Query(_) => "a query parameter",
         Selector::Address => "an address",
     };
+    let quoted = |value: String| match selector {
+        Selector::Address => ADDRESS.to_owned(),
+        _ => format!("write `\"{value}\"`"),
+    };
     let text = match scalar {
         Scalar::Text(text) => text,
         Scalar::Number(number) => {
             return never(
                 format!("{what} is text, and this is a number"),
-                &format!("write `\"{number}\"`"),
+                &quoted(number.to_string()),
             );
         }
         Scalar::Bool(bool) => {
             return never(
                 format!("{what} is text, and this is a boolean"),
-                &format!("write `\"{bool}\"`"),
+                &quoted(bool.to_string()),
             );
         }
     };
@@ -185,12 +206,9 @@ pub(super) fn scalar(value: &Value<'_>, selector: &Selector) -> Option<Scalar> {
                     "{} is a network, and `address` is compared with single addresses",
                     quote(&text)
                 ),
-                "list the addresses, such as `[\"10.0.0.1\", \"10.0.0.2\"]`",
+                "write each address by itself, such as `\"10.0.0.1\"`",
             ),
-            Err(_) => never(
-                format!("{} is not an IP address", quote(&text)),
-                "write an address without a port, such as `\"10.0.0.1\"` or `\"2001:db8::1\"`",
-            ),
+            Err(_) => never(format!("{} is not an IP address", quote(&text)), ADDRESS),
         },
         Selector::Header(_)
             if HeaderValue::from_str(&text).is_err() || text.trim_matches([' ', '\t']) != text =>

@@ -27,7 +27,7 @@ pub(super) fn server(source: &Source, value: &Value<'_>, table: Table<'_>) -> Re
     table.check_keys(&keys::SERVER, "`[server]`", Some(&value.header_span()));
     let listen = table
         .get("listen")
-        .and_then(|value| address(&value, "0.0.0.0:3050"));
+        .and_then(|value| address(&value, Listener::Public));
     let cert = table.get("cert").and_then(|value| file(source, &value));
     let key = table.get("key").and_then(|value| file(source, &value));
     let drain = table
@@ -52,16 +52,21 @@ pub(super) fn server(source: &Source, value: &Value<'_>, table: Table<'_>) -> Re
     }
 }
 
-/// `[admin]`: the address and where it stands.
-pub(super) fn admin(value: &Value<'_>, table: Table<'_>) -> Option<(SocketAddr, Span)> {
+/// `[admin]`: the address and where it stands. `public` is the port of `[server]`.
+pub(super) fn admin(
+    value: &Value<'_>,
+    table: Table<'_>,
+    public: Option<u16>,
+) -> Option<(SocketAddr, Span)> {
     table.check_keys(&keys::ADMIN, "`[admin]`", Some(&value.header_span()));
     let value = table.get("listen")?;
-    let listen = address(&value, "127.0.0.1:3060")?;
+    let listen = address(&value, Listener::Admin)?;
     if !listen.ip().is_loopback() {
-        let help = format!(
-            "write `\"127.0.0.1:{}\"`; from elsewhere, use a tunnel such as `ssh -L`",
-            listen.port()
-        );
+        let port = match public {
+            Some(public) if public == listen.port() => another_port(public, None),
+            _ => listen.port(),
+        };
+        let help = format!("write `\"127.0.0.1:{port}\"`; from elsewhere, use a tunnel (`ssh -L`)");
         let message = "`[admin]` must listen on a loopback address";
         return value.refuse(Code::NotLoopback, message, "reachable from outside", help);
     }
@@ -118,21 +123,51 @@ impl Default for Limits {
     }
 }
 
+/// Who listens on an address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listener {
+    Public,
+    Admin,
+}
+
+/// A port that neither of the two has, for an address to suggest.
+pub(super) fn another_port(taken: u16, also: Option<u16>) -> u16 {
+    let mut usual = 3060..=3062;
+    usual
+        .find(|port| *port != taken && Some(*port) != also)
+        .unwrap_or_default()
+}
+
+/// An address as it stands before a port.
+pub(super) fn bracketed(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
 /// An address to listen on.
-fn address(value: &Value<'_>, example: &str) -> Option<SocketAddr> {
-    let text = value.text()?;
+fn address(value: &Value<'_>, listener: Listener) -> Option<SocketAddr> {
+    let (example, other) = match listener {
+        Listener::Public => ("0.0.0.0:3050", "[::]:3050"),
+        Listener::Admin => ("127.0.0.1:3060", "[::1]:3060"),
+    };
+    let usage = format!("write an IP address and a port, such as `\"{example}\"` or `\"{other}\"`");
+    let text = value.text_or(&usage)?;
     if let Ok(address) = text.as_str().parse() {
         return Some(address);
     }
-    let help = match text.as_str().rsplit_once(':') {
+    let with_port = text.as_str().rsplit_once(':');
+    let help = match with_port.map(|(host, port)| (host, port.parse::<u16>())) {
         _ if text.is_secret() => {
             format!("set the variable to an IP address and a port, such as `{example}`")
         }
-        Some(("localhost", port)) => format!("write the address: `\"127.0.0.1:{port}\"`"),
-        Some(("" | "*", port)) => {
+        Some(("localhost", Ok(port))) => format!("write the address: `\"127.0.0.1:{port}\"`"),
+        Some(("" | "*", Ok(port))) if listener == Listener::Public => {
             format!("write `\"0.0.0.0:{port}\"` for all addresses of this machine")
         }
-        _ => format!("write an IP address and a port, such as `\"{example}\"` or `\"[::]:3050\"`"),
+        Some(("" | "*", Ok(port))) => format!("write `\"127.0.0.1:{port}\"`"),
+        _ => usage,
     };
     let message = format!("{} is not an IP address with a port", text.shown());
     value.refuse(Code::BadAddress, message, "expected IP:PORT", help)
@@ -162,7 +197,10 @@ fn trusted_proxies(value: Value<'_>) -> Vec<IpNet> {
         .list("trusted_proxies = [\"10.0.0.0/8\"]")
         .unwrap_or_default()
     {
-        let Some(text) = value.text() else { continue };
+        let help = "write an address or a network, such as `\"10.0.0.7\"` or `\"10.0.0.0/8\"`";
+        let Some(text) = value.text_or(help) else {
+            continue;
+        };
         let network = text
             .as_str()
             .parse::<IpNet>()
@@ -173,7 +211,6 @@ fn trusted_proxies(value: Value<'_>) -> Vec<IpNet> {
             .ok();
         networks.extend(network.or_else(|| {
             let message = format!("{} is not an IP address or network", text.shown());
-            let help = "write an address or a network, such as `\"10.0.0.7\"` or `\"10.0.0.0/8\"`";
             value.refuse(Code::BadAddress, message, "not an address", help)
         }));
     }

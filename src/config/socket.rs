@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use crate::config::diagnostic::{Code, Diagnostic, quote};
-use crate::config::keys::{self, nearest};
+use crate::config::keys::{self, belongs_to, nearest};
 use crate::config::pattern::{PatternProblem, check_path};
-use crate::config::reader::{Table, Text};
+use crate::config::reader::{Table, Text, unknown_key};
 use crate::config::value::Value;
 use crate::config::{Socket, SocketKind, SocketMode};
 
@@ -13,15 +13,21 @@ mod bridge;
 
 use bridge::{Bridge, bridge, one_of};
 
+const OF_SOCKET_IO: &str =
+    "write the `path` option of the Socket.IO server, by default `\"/socket.io/\"`";
+
 const EXAMPLE: &str = "{ kind = \"socket.io\", path = \"/socket.io/\" }";
 
 /// All sockets, in the order of the file.
 pub(super) fn sockets(table: Table<'_>) -> Vec<Socket> {
     let mut sockets = Vec::new();
     for (id, value) in table.entries() {
-        let named = is_id(&id, "socket");
+        if is_key_of_another_table(&id, &value, "`[socket]`") {
+            continue;
+        }
+        let named = is_id(&id, "socket", &table);
         let read = value
-            .table(&format!("{} = {EXAMPLE}", id.as_str()))
+            .table(&example(&id, named, EXAMPLE))
             .and_then(|table| socket(&id, &value, table));
         sockets.extend(read.filter(|_| named));
     }
@@ -85,7 +91,8 @@ fn socket(id: &Text<'_>, value: &Value<'_>, table: Table<'_>) -> Option<Socket> 
 }
 
 fn kind(value: &Value<'_>) -> Option<SocketKind> {
-    let text = value.text()?;
+    const KINDS: &str = "write `\"socket.io\"` or `\"websocket\"`";
+    let text = value.text_or(KINDS)?;
     match text.as_str() {
         "socket.io" => return Some(SocketKind::SocketIo),
         "websocket" => return Some(SocketKind::WebSocket),
@@ -96,9 +103,7 @@ fn kind(value: &Value<'_>) -> Option<SocketKind> {
         "io" | "engine.io" => Some("socket.io"),
         other => nearest(other, ["socket.io", "websocket"]),
     };
-    let help = near.map_or("use one of the two".to_owned(), |near| {
-        format!("did you mean `{near}`?")
-    });
+    let help = near.map_or(KINDS.to_owned(), |near| format!("did you mean `{near}`?"));
     let message = format!("unknown kind {}", text.shown());
     value.refuse(
         Code::UnknownValue,
@@ -109,7 +114,10 @@ fn kind(value: &Value<'_>) -> Option<SocketKind> {
 }
 
 fn path(value: &Value<'_>, kind: Option<SocketKind>) -> Option<String> {
-    let text = value.text()?;
+    let text = value.text_or(match kind {
+        Some(SocketKind::WebSocket) => "write the path of its server, such as `\"/ws\"`",
+        _ => OF_SOCKET_IO,
+    })?;
     if let Err(error) = check_path(text.as_str()) {
         let help = match error.problem {
             _ if text.is_secret() => Some("set the variable to a path".to_owned()),
@@ -119,6 +127,13 @@ fn path(value: &Value<'_>, kind: Option<SocketKind>) -> Option<String> {
             PatternProblem::Character if text.as_str().contains(['{', '}']) => Some(
                 "the path of a socket has no parameters; write it as its server has it".to_owned(),
             ),
+            PatternProblem::NoSlash if kind == Some(SocketKind::SocketIo) => {
+                let path = format!("/{}/", text.as_str().trim().trim_end_matches('/'));
+                match check_path(&path) {
+                    Ok(()) => Some(format!("begin it with a slash: `{path}`")),
+                    Err(_) => Some(OF_SOCKET_IO.to_owned()),
+                }
+            }
             _ => error.help(text.as_str()),
         };
         let problem = Diagnostic::error(Code::BadPath, error.to_string()).label(error.label());
@@ -131,12 +146,11 @@ fn path(value: &Value<'_>, kind: Option<SocketKind>) -> Option<String> {
         return value.refuse(Code::BadPath, message, "no `/` at its end", help);
     }
     if kind == Some(SocketKind::SocketIo) && text.as_str() == "/" {
-        let help = "write the `path` option of the Socket.IO server, by default `\"/socket.io/\"`";
         return value.refuse(
             Code::BadPath,
             "this socket would own every path",
             "every path",
-            help,
+            OF_SOCKET_IO,
         );
     }
     Some(text.as_str().to_owned())
@@ -175,10 +189,29 @@ fn overlap(table: &Table<'_>, sockets: &[Socket]) {
     }
 }
 
-/// Reports an id that metrics and commands could not name.
-pub(super) fn is_id(id: &Text<'_>, of: &str) -> bool {
+/// Reports a key such as `force = "node"`, which was appended to the file and so landed in a table of tables.
+pub(super) fn is_key_of_another_table(key: &Text<'_>, value: &Value<'_>, name: &str) -> bool {
+    let place = belongs_to(key.as_str()).filter(|_| !value.is_table());
+    let Some(help) = place else { return false };
+    key.report(unknown_key(&key.shown(), name, key.span(), help));
+    true
+}
+
+/// A table of this id as it could be written.
+pub(super) fn example(id: &Text<'_>, named: bool, table: &str) -> String {
+    let id = if named { id.as_str() } else { "ID" };
+    format!("{id} = {table}")
+}
+
+/// Whether metrics and commands can name this.
+pub(super) fn can_be_id(id: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !id.as_str().is_empty() && id.as_str().bytes().all(is_part) {
+    !id.is_empty() && id.bytes().all(is_part)
+}
+
+/// Reports an id that metrics and commands could not name.
+pub(super) fn is_id(id: &Text<'_>, of: &str, table: &Table<'_>) -> bool {
+    if can_be_id(id.as_str()) {
         return true;
     }
     let better: String = id
@@ -195,8 +228,8 @@ pub(super) fn is_id(id: &Text<'_>, of: &str) -> bool {
         })
         .collect();
     let better = better.trim_matches('-');
-    let help = if better.is_empty() {
-        "write a name".to_owned()
+    let help = if better.is_empty() || table.get(better).is_some() {
+        format!("write a name that no other {of} has")
     } else {
         format!("write `{better}`")
     };

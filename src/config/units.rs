@@ -1,5 +1,6 @@
 //! Quantities with mandatory units: `"250ms"`, `"64KiB"`, `"0.5%"`. Pure text to number, and back for messages.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::Share;
@@ -11,8 +12,8 @@ pub(super) struct Kind {
     pub(super) what: &'static str,
     /// Each unit in the smallest step of the kind.
     units: &'static [(&'static str, u64)],
-    /// Shown when a unit is missing.
-    pub(super) usual: &'static str,
+    /// Tried first when a unit is missing.
+    usual: &'static str,
     /// What is wrong with a number that has too many decimals.
     finer: &'static str,
 }
@@ -110,14 +111,23 @@ impl Kind {
         u64::try_from(scaled / 1_000_000_000).map_err(|_| QuantityError::TooLarge)
     }
 
-    /// What to write instead of `text`.
-    pub(super) fn remedy(&self, text: &str, error: &QuantityError) -> String {
+    /// What to write instead of `text`: only what the key takes, which is within `range`.
+    pub(super) fn remedy(
+        &self,
+        text: &str,
+        error: &QuantityError,
+        range: &RangeInclusive<u64>,
+    ) -> String {
         let number: &str = text
             .trim()
             .split(|c: char| !c.is_ascii_digit() && c != '.')
             .next()
             .unwrap_or_default();
         let unit = text.trim().strip_prefix(number).unwrap_or_default().trim();
+        let accepted = |unit: &str| {
+            let steps = self.parse(&format!("{number}{unit}"));
+            steps.is_ok_and(|steps| range.contains(&steps))
+        };
         let known = self.units.iter().map(|(name, _)| *name);
         let written_otherwise = known
             .clone()
@@ -131,21 +141,27 @@ impl Kind {
                 "G" => Some("GiB"),
                 _ => None,
             });
-        let written_otherwise =
-            written_otherwise.filter(|unit| known.clone().any(|name| name == *unit));
+        let written_otherwise = written_otherwise.filter(|unit| accepted(unit));
+        let missing = || {
+            let mut units = std::iter::once(self.usual).chain(known.clone());
+            units.find(|unit| accepted(unit))
+        };
         match (error, written_otherwise) {
-            (QuantityError::NoUnit, _) => format!("add the unit: `\"{number}{}\"`", self.usual),
-            (QuantityError::UnknownUnit, Some(unit)) if !number.is_empty() => {
-                format!("write `\"{number}{unit}\"`")
-            }
+            (QuantityError::NoUnit, _) if unit.is_empty() => match missing() {
+                Some(unit) => format!("add the unit: `\"{number}{unit}\"`"),
+                None => self.usage(range),
+            },
+            (QuantityError::UnknownUnit, Some(unit)) => format!("write `\"{number}{unit}\"`"),
             (QuantityError::TooPrecise(_), _) => "use fewer decimals".to_owned(),
             (QuantityError::TooLarge, _) => "use a smaller number".to_owned(),
-            _ => self.usage(),
+            _ => self.usage(range),
         }
     }
 
-    /// How a quantity of this kind is written.
-    pub(super) fn usage(&self) -> String {
+    /// How a quantity of this kind is written, with an example within `range`.
+    pub(super) fn usage(&self, range: &RangeInclusive<u64>) -> String {
+        let usual = self.parse(&format!("2{}", self.usual)).unwrap_or_default();
+        let example = self.show(usual.clamp(*range.start(), *range.end()));
         let units: Vec<String> = self
             .units
             .iter()
@@ -157,8 +173,7 @@ impl Kind {
             "the units are"
         };
         format!(
-            "write a number and a unit, such as `\"2{}\"`; {known} {}",
-            self.usual,
+            "write a number and a unit, such as `\"{example}\"`; {known} {}",
             units.join(", ")
         )
     }
@@ -243,7 +258,7 @@ mod tests {
         ];
         for (kind, text, error, remedy) in expected {
             assert_eq!(kind.parse(text), Err(error.clone()), "{text}");
-            assert_eq!(kind.remedy(text, &error), remedy, "{text}");
+            assert_eq!(kind.remedy(text, &error, &(0..=u64::MAX)), remedy, "{text}");
         }
         for text in [
             "-1s",
@@ -258,6 +273,35 @@ mod tests {
         ] {
             assert!(DURATION.parse(text).is_err(), "{text}");
         }
+    }
+
+    /// Issue 9: for `min_rate = 0` the help was a value that was refused.
+    #[test]
+    fn what_is_suggested_is_within_the_range() {
+        const UNITS: &str = "the units are `B`, `KB`, `KiB`, `MB`, `MiB`, `GB`, `GiB`";
+        let usage =
+            |example: &str| format!("write a number and a unit, such as `\"{example}\"`; {UNITS}");
+        let expected = [
+            ("0", 1..=1 << 20, usage("2B")),
+            ("64", 1..=1 << 20, "add the unit: `\"64B\"`".to_owned()),
+            ("16", 4096..=1 << 20, "add the unit: `\"16KB\"`".to_owned()),
+            ("0.5", 1..=1 << 20, "add the unit: `\"0.5KB\"`".to_owned()),
+            ("-5", 4096..=1 << 20, usage("4KiB")),
+            ("0x10", 1..=1 << 20, usage("2B")),
+            ("1_000", 1..=1 << 20, usage("2B")),
+        ];
+        for (text, range, remedy) in expected {
+            let error = QuantityError::NoUnit;
+            assert_eq!(SIZE.remedy(text, &error, &range), remedy, "{text}");
+        }
+        let error = QuantityError::UnknownUnit;
+        assert_eq!(SIZE.remedy("1k", &error, &(4096..=8192)), usage("4KiB"));
+        let day = 1_000_000..=86_400_000_000_000;
+        let error = QuantityError::NoUnit;
+        assert_eq!(
+            DURATION.remedy("100000", &error, &day),
+            "add the unit: `\"100000ms\"`"
+        );
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub(super) enum UrlProblem {
     Port,
 }
 
+/// How the URL of an origin is written.
+pub(super) const USAGE: &str = "write scheme, host and port, such as `\"http://127.0.0.1:3051\"`";
+
 impl UrlError<'_> {
     /// What to write instead. `secret`: without any part of the text.
     pub(super) fn help(&self, secret: bool) -> String {
@@ -43,14 +46,17 @@ impl UrlError<'_> {
             }
             (UrlProblem::User, _) => "remove it up to and with `@`".to_owned(),
             (UrlProblem::NoBrackets, part) if !secret => match part.rsplit_once(':') {
-                Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => {
+                Some((host, port))
+                    if host.parse::<Ipv6Addr>().is_ok()
+                        && port.parse::<u16>().is_ok_and(|port| port > 0) =>
+                {
                     format!("write `[{host}]:{port}`")
                 }
                 _ => {
                     "write the address in brackets, and the port behind it: `[::1]:3051`".to_owned()
                 }
             },
-            _ => "write scheme, host and port, such as `\"http://127.0.0.1:3051\"`".to_owned(),
+            _ => USAGE.to_owned(),
         }
     }
 }

@@ -47,7 +47,10 @@ fn file<'a>(reader: &'a Reader<'a>, file: Table<'a>) -> Option<Config> {
     let force_node = file.get("force").map(force);
     let server = table("server", "[server]")
         .map(|(value, table)| server::server(reader.source(), &value, table));
-    let admin = table("admin", "[admin]").map(|(value, table)| server::admin(&value, table));
+    let public = server.as_ref().and_then(|server| server.listen.clone());
+    let public = public.map(|(listen, _)| listen.port());
+    let admin =
+        table("admin", "[admin]").map(|(value, table)| server::admin(&value, table, public));
     let node =
         table("node", "[node]").map(|(value, table)| node::node(reader.source(), &value, table));
     let native = table("native", "[native]").map(|(value, table)| native::native(&value, table));
@@ -116,25 +119,21 @@ fn file<'a>(reader: &'a Reader<'a>, file: Table<'a>) -> Option<Config> {
         rules,
         places: Places {
             certificate: place("server", &["cert"]),
+            key: place("server", &["key"]),
             trust: place("node", &["ca", "pin"]),
         },
     })
-            key: place("server", &["key"]),
 }
 
 /// `force`
 fn force(value: Value<'_>) -> Option<bool> {
-    let text = value.text()?;
+    const HELP: &str = "write `force = \"node\"`, or remove the key";
+    let text = value.text_or(HELP)?;
     if text.as_str() == "node" {
         return Some(true);
     }
     let message = format!("`force` cannot be {}", text.shown());
-    value.refuse(
-        Code::UnknownValue,
-        message,
-        "expected `node`",
-        "write `force = \"node\"`, or remove the key",
-    )
+    value.refuse(Code::UnknownValue, message, "expected `node`", HELP)
 }
 
 /// No two of the three may be the same address: binding would fail, or requests would run in a circle.
@@ -173,7 +172,11 @@ fn own_address(
         reader.report(
             problem
                 .label(format!("`[server]` listens on {server}"))
-                .help("use another port, such as `127.0.0.1:3060`"),
+                .help(format!(
+                    "use another port, such as `\"{}:{}\"`",
+                    server::bracketed(admin.ip()),
+                    server::another_port(server.port(), node.map(|(url, _)| url.port)),
+                )),
         );
     }
 }

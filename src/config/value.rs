@@ -13,6 +13,9 @@ use crate::config::syntax::is_header;
 use crate::config::units::{self, DURATION, Kind, QuantityError, SHARE, SIZE};
 use crate::config::{Scalar, Share, Span};
 
+/// A longer value is not repeated in a help.
+const LONGEST_SUGGESTION: usize = 60;
+
 /// JavaScript and JSON numbers are exact up to here.
 const LARGEST_EXACT: i64 = 1 << 53;
 
@@ -116,13 +119,28 @@ impl<'a> Value<'a> {
         self.value.get_ref().is_str()
     }
 
+    pub(super) fn is_table(&self) -> bool {
+        self.value.get_ref().is_table()
+    }
+
     /// `true` or `false`, not from a variable.
     pub(super) fn is_boolean(&self) -> Option<bool> {
         self.value.get_ref().as_bool()
     }
 
-    /// A string, of the file or of a variable.
+    /// A string, of the file or of a variable, where the key takes any.
     pub(super) fn text(&self) -> Option<Text<'a>> {
+        let quoted = match self.literal() {
+            literal if literal.len() < LONGEST_SUGGESTION => {
+                format!("put it in quotes: `\"{literal}\"`")
+            }
+            _ => "put it in quotes".to_owned(),
+        };
+        self.text_or(&quoted)
+    }
+
+    /// A string, of the file or of a variable; `help` says what to write instead of a number, a boolean or a date.
+    pub(super) fn text_or(&self, help: &str) -> Option<Text<'a>> {
         let string = match self.value.get_ref() {
             DeValue::String(string) => string,
             DeValue::Array(_) => {
@@ -131,10 +149,7 @@ impl<'a> Value<'a> {
             DeValue::Table(_) => {
                 return self.wrong_type("a string", "write one string, without braces");
             }
-            _ => {
-                let quoted = quote(&format!("\"{}\"", self.literal()));
-                return self.wrong_type("a string", format!("put it in quotes: {quoted}"));
-            }
+            _ => return self.wrong_type("a string", help),
         };
         let text = |text, variable| Text {
             text,
@@ -170,9 +185,17 @@ impl<'a> Value<'a> {
         self.refuse(Code::Env, message, "not set", help)
     }
 
-    /// A string that is not empty.
+    /// A string that is not empty, where the key takes any other.
     pub(super) fn filled(&self) -> Option<Text<'a>> {
-        let text = self.text()?;
+        self.not_empty(self.text()?)
+    }
+
+    /// A string that is not empty; see [`Self::text_or`].
+    pub(super) fn filled_or(&self, help: &str) -> Option<Text<'a>> {
+        self.not_empty(self.text_or(help)?)
+    }
+
+    fn not_empty(&self, text: Text<'a>) -> Option<Text<'a>> {
         if text.as_str().trim().is_empty() {
             let message = format!("{} is empty", self.name());
             return self.refuse(Code::Empty, message, "expected text", "write a value");
@@ -252,7 +275,7 @@ impl<'a> Value<'a> {
             self.value.get_ref(),
             DeValue::Integer(_) | DeValue::Float(_)
         ) {
-            let help = kind.remedy(self.literal(), &QuantityError::NoUnit);
+            let help = kind.remedy(self.literal(), &QuantityError::NoUnit, &range);
             return self.refuse(
                 Code::Unit,
                 format!("{} needs a unit", self.name()),
@@ -260,19 +283,20 @@ impl<'a> Value<'a> {
                 help,
             );
         }
-        let text = self.text()?;
+        let text = self.text_or(&kind.usage(&range))?;
         match kind.parse(text.as_str()) {
             Ok(steps) if range.contains(&steps) => Some(steps),
             Ok(steps) => {
                 let below = steps < *range.start();
-                self.out_of_range(below, &kind.show(*range.start()), &kind.show(*range.end()))
+                let show = |steps| format!("`\"{}\"`", kind.show(steps));
+                self.out_of_range(below, &show(*range.start()), &show(*range.end()))
             }
             Err(error) => {
                 let message = format!("{} is not {}: {error}", text.shown(), kind.what);
                 let help = if text.is_secret() {
-                    kind.usage()
+                    kind.usage(&range)
                 } else {
-                    kind.remedy(text.as_str(), &error)
+                    kind.remedy(text.as_str(), &error, &range)
                 };
                 self.refuse(Code::Unit, message, label, help)
             }

@@ -108,7 +108,7 @@ fn check(path: &Path) -> (Option<Config>, Vec<Diagnostic>, Source) {
     }
 }
 
-fn variable(name: &str) -> Option<String> {
+pub fn variable(name: &str) -> Option<String> {
     let value = match name {
         "DATABASE_URL" => "sqlite::memory:",
         "STREAMS" => "64",
@@ -119,7 +119,7 @@ fn variable(name: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
-fn fixtures(wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+pub fn fixtures(wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let mut paths: Vec<_> = entries()
         .filter(|path| {
             path.extension()

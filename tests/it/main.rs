@@ -14,6 +14,7 @@ mod browser;
 mod byte_parity;
 mod check;
 mod config_fixtures;
+mod config_suggestions;
 mod dashboard_native;
 mod dashboard_requests;
 mod forwarding;

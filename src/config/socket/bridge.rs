@@ -87,14 +87,15 @@ pub(super) fn bridge(
 
 /// One of two words.
 pub(super) fn one_of<T>(value: &Value<'_>, key: &str, words: [(&str, T); 2]) -> Option<T> {
-    let text = value.text()?;
     let names = [words[0].0, words[1].0];
+    let either = format!("write `\"{}\"` or `\"{}\"`", names[0], names[1]);
+    let text = value.text_or(&either)?;
     if let Some((_, meant)) = words.into_iter().find(|(word, _)| *word == text.as_str()) {
         return Some(meant);
     }
     let help = match nearest(text.as_str(), names) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("write `\"{}\"` or `\"{}\"`", names[0], names[1]),
+        None => either,
     };
     value.refuse(
         Code::UnknownValue,
@@ -111,11 +112,6 @@ fn unsuitable(table: &Table<'_>, kind: Option<SocketKind>, mode: Option<SocketMo
             continue;
         };
         let (message, label, help) = match (mode, kind) {
-            (Some(SocketMode::Tunnel), _) => (
-                format!("`{key}` does nothing in a tunnel"),
-                "needs `mode = \"bridge\"`",
-                "add `mode = \"bridge\"`, or remove it",
-            ),
             (_, Some(SocketKind::SocketIo)) if *key == "tag" => (
                 "a Socket.IO event has a name, and no tag".to_owned(),
                 "for `kind = \"websocket\"` only",
@@ -125,6 +121,11 @@ fn unsuitable(table: &Table<'_>, kind: Option<SocketKind>, mode: Option<SocketMo
                 format!("`{key}` does nothing for a WebSocket"),
                 "for `kind = \"socket.io\"` only",
                 "remove it",
+            ),
+            (Some(SocketMode::Tunnel), _) => (
+                format!("`{key}` does nothing in a tunnel"),
+                "needs `mode = \"bridge\"`",
+                "write `mode = \"bridge\"`, or remove it",
             ),
             _ => continue,
         };
@@ -154,10 +155,10 @@ fn tag(
         }
         return None;
     };
-    let text = value.text()?;
+    let help = "write where the messages say what they are, such as `\"/type\"`";
+    let text = value.text_or(help)?;
     if text.as_str().is_empty() {
         let message = "`tag` is empty";
-        let help = "write where the messages say what they are, such as `\"/type\"`";
         return value.refuse(Code::Empty, message, "the whole message", help);
     }
     match selector::pointer(&text) {
@@ -171,10 +172,12 @@ fn tag(
 
 /// `once`
 fn once(value: &Value<'_>, kind: Option<SocketKind>) -> Vec<Once> {
+    const EACH: &str =
+        "name what both sides say, in an entry for each, such as `hello` or `/admin,hello`";
     const EXAMPLE: &str = "once = [{ name = \"hello\" }]";
     let mut all: Vec<Once> = Vec::new();
     for value in value.list(EXAMPLE).unwrap_or_default() {
-        let Some(table) = value.table(EXAMPLE) else {
+        let Some(table) = value.table("{ name = \"hello\" }") else {
             continue;
         };
         table.check_keys(&keys::ONCE, "an entry of `once`", Some(&value.span()));
@@ -189,8 +192,11 @@ fn once(value: &Value<'_>, kind: Option<SocketKind>) -> Vec<Once> {
         match EventName::read(&text, kind) {
             Ok(event) if event.name == "*" => {
                 let message = "`once` needs a name";
-                let help = "name what both sides say, in an entry for each";
-                let _: Option<()> = name.refuse(Code::BadName, message, "everything", help);
+                let _: Option<()> = name.refuse(Code::BadName, message, "everything", EACH);
+            }
+            // The help for rules would be `*`.
+            Err(problem) if matches!(problem.code, Code::Empty | Code::BadName) => {
+                value.report(problem.help(EACH));
             }
             Ok(event) => all.push(Once {
                 event,
@@ -205,7 +211,9 @@ fn once(value: &Value<'_>, kind: Option<SocketKind>) -> Vec<Once> {
 
 /// `*`, or an origin as a browser sends it.
 fn cors_origin(value: &Value<'_>) -> Option<String> {
-    let text = value.filled()?;
+    const HELP: &str =
+        "write scheme and host in lower case, without a path: `\"https://example.com\"`";
+    let text = value.filled_or(HELP)?;
     let origin = text.as_str();
     let rest = origin
         .strip_prefix("http://")
@@ -223,6 +231,6 @@ fn cors_origin(value: &Value<'_>) -> Option<String> {
         Code::BadUrl,
         format!("{} is not an origin", text.shown()),
         "expected `*` or an origin",
-        "write scheme and host in lower case, without a path: `\"https://example.com\"`",
+        HELP,
     )
 }

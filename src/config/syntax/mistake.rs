@@ -247,8 +247,18 @@ fn bad_value(text: &str, start: usize, message: &str) -> Diagnostic {
         _ => error("a string must be quoted")
             .at(span)
             .label("expected quotes around this")
-            .help(format!("write `\"{}\"`", quote(word).trim_matches('`'))),
+            .help(quoted(word)),
     }
+}
+
+/// How a bare word is written as a string.
+fn quoted(word: &str) -> String {
+    // One that is cut or escaped in the message cannot be copied from it.
+    if quote(word).len() != word.len() + 2 {
+        return "put it in quotes".to_owned();
+    }
+    let quote = if word.contains('\\') { '\'' } else { '"' };
+    format!("write `{quote}{word}{quote}`")
 }
 
 /// Whether a line looks like `key =` or `[table]` rather than like a value of a list.
