@@ -99,6 +99,8 @@ pub struct NativeSide<'n> {
     pub endpoints: &'n [Endpoint],
     /// All events that it has handlers for. A tagged WebSocket is one of the endpoints.
     pub events: &'n [Event],
+    /// The namespaces in which it may greet a client that connects.
+    pub connects: &'n [String],
     /// Its answers depend on earlier requests to this very process, so that a share would split its state.
     pub keeps_state_in_memory: bool,
 }

@@ -284,6 +284,8 @@ codes! {
     Unreachable = "unreachable",
     /// A native rule that no native endpoint and no native event handler serves.
     Unserved = "unserved",
+    /// Node and native may both greet a client that connects, and no `once` names a greeting.
+    TwoGreetings = "two-greetings",
     /// A share of clients on an application that keeps its state in memory.
     InMemoryShare = "in-memory-share",
     /// A changed key that takes effect at the next start only.

@@ -31,6 +31,7 @@ pub(crate) struct Served(Option<Known>);
 struct Known {
     endpoints: Vec<Endpoint>,
     events: Vec<Event>,
+    connects: Vec<String>,
     keeps_state_in_memory: bool,
 }
 
@@ -47,6 +48,7 @@ impl Served {
         Self(app.map(|app| Known {
             endpoints: app.endpoints().iter().map(endpoint).collect(),
             events: app.events().iter().map(event).collect(),
+            connects: app.connects().map(str::to_owned).collect(),
             keeps_state_in_memory: app.has_state_in_memory(),
         }))
     }
@@ -56,6 +58,7 @@ impl Served {
         Some(NativeSide {
             endpoints: &known.endpoints,
             events: &known.events,
+            connects: &known.connects,
             keeps_state_in_memory: known.keeps_state_in_memory,
         })
     }
@@ -147,13 +150,13 @@ impl Loaded {
             Some(table) if !diagnostics.iter().any(Diagnostic::is_error) => {
                 Ok((table, diagnostics))
             }
-        }
-    }
-}
             _ => Err(LoadError {
                 source,
                 diagnostics,
             }),
+        }
+    }
+}
 
 /// Reads and checks a file, as far as that goes without the native application.
 pub(crate) fn load(path: &Path) -> Result<Loaded, LoadError> {
@@ -179,9 +182,6 @@ pub(super) fn parse(path: &Path, source: Result<Source, Diagnostic>) -> Result<L
     }
 }
 
-/// A `ca` or `pin` that cannot be used.
-pub(super) fn untrusted(config: &config::Config, error: &TargetError) -> Diagnostic {
-    let finding = Diagnostic::error(Code::Trust, format_sources(error));
 /// What is wrong with `cert` and `key` of `[server]`. `serve` starts with a certificate that is out of date.
 fn certificate_problem(config: &config::Config) -> Option<Diagnostic> {
     let (cert, key) = (&config.server.cert, &config.server.key);
@@ -209,6 +209,9 @@ fn trust_problem(config: &config::Config) -> Option<Diagnostic> {
     Some(untrusted(config, &error).help(WITHOUT_FILES))
 }
 
+/// A `ca` or `pin` that cannot be used.
+pub(super) fn untrusted(config: &config::Config, error: &TargetError) -> Diagnostic {
+    let finding = Diagnostic::error(Code::Trust, format_sources(error));
     at(finding, config.places.trust.as_ref())
 }
 

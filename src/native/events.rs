@@ -149,6 +149,11 @@ impl<S> NativeApp<S> {
     pub fn events(&self) -> &[Event] {
         self.registry.events()
     }
+
+    /// The namespaces in which a handler runs when a client connects.
+    pub(crate) fn connects(&self) -> impl Iterator<Item = &'static str> {
+        self.registry.connects()
+    }
 }
 
 /// Commas end a namespace on the wire, and Node cuts it off at a question mark.

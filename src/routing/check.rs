@@ -54,6 +54,7 @@ pub(crate) fn check(
             );
         }
     }
+    events::two_greetings(table, native, &mut found);
     found.sort_by_key(|diagnostic| diagnostic.span.as_ref().map(|span| span.start));
     diagnostics.append(&mut found);
 }

@@ -190,6 +190,7 @@ pub(crate) fn compile_events(
     let native = NativeSide {
         endpoints: &endpoints,
         events: &events,
+        connects: &[],
         keeps_state_in_memory: false,
     };
     let config = Config {
@@ -275,6 +276,7 @@ pub(crate) fn compile(config: Config, served: &[&str]) -> Result<Table, Vec<Stri
     let native = NativeSide {
         endpoints: &endpoints,
         events: &[],
+        connects: &[],
         keeps_state_in_memory: false,
     };
     let compiled = Table::compile(config, 1, Some(native));

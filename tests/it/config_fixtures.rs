@@ -10,7 +10,7 @@ use strangler::config::{self, Code, Config, Diagnostic, Source, render};
 const FOLDER: &str = "tests/fixtures/config";
 
 /// What routing, the server and the applications report, and what is about a file rather than about its content.
-const NOT_HERE: [Code; 13] = [
+const NOT_HERE: [Code; 14] = [
     Code::NotFound,
     Code::PermissionDenied,
     Code::NotAFile,
@@ -19,6 +19,7 @@ const NOT_HERE: [Code; 13] = [
     Code::TooMany,
     Code::Ambiguous,
     Code::Unserved,
+    Code::TwoGreetings,
     Code::InMemoryShare,
     Code::RestartPending,
     Code::UnknownApp,

@@ -47,6 +47,15 @@ impl Registry {
         &self.events
     }
 
+    /// The namespaces with a handler that runs when a client connects.
+    pub(super) fn connects(&self) -> impl Iterator<Item = &'static str> {
+        let greeting = |known: &&Namespace| !known.connect.is_empty();
+        self.namespaces
+            .iter()
+            .filter(greeting)
+            .map(|known| known.path)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.namespaces.is_empty()
     }

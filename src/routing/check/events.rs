@@ -147,6 +147,45 @@ pub(super) fn partly_served(table: &Table, rule: &Rule, found: &mut Vec<Diagnost
     }
 }
 
+/// Sockets whose clients both sides may greet, where no `once` keeps native's greeting back.
+pub(super) fn two_greetings(
+    table: &Table,
+    native: Option<NativeSide<'_>>,
+    found: &mut Vec<Diagnostic>,
+) {
+    let connects = native.map_or(&[][..], |native| native.connects);
+    for (at, socket) in table.config().sockets.iter().enumerate() {
+        let greeted_twice = |namespace: &&String| {
+            table.uses_native(at, namespace) && table.needs_node(at, namespace)
+        };
+        if socket.kind != SocketKind::SocketIo || !socket.once.is_empty() {
+            continue;
+        }
+        let Some(namespace) = connects.iter().find(greeted_twice) else {
+            continue;
+        };
+        let message = format!(
+            "a client that connects to `{namespace}` of `{}` may be greeted twice: by Node, and by native",
+            socket.id
+        );
+        let name = if namespace == "/" {
+            "hello".to_owned()
+        } else {
+            format!("{namespace},hello")
+        };
+        let help = format!(
+            "if both emit the same event then, name it: `once = [{{ name = \"{name}\" }}]`; native's copy, which may \
+             carry native's `socket.id`, is then dropped"
+        );
+        found.push(
+            Diagnostic::note(Code::TwoGreetings, message)
+                .at(socket.path_span.clone())
+                .label("no `once`")
+                .help(help),
+        );
+    }
+}
+
 fn claim<'t>(table: &'t Table, entry: &EventEntry) -> &'t EventClaim {
     &table.rules()[entry.rule].events[entry.claim]
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::diagnostic::Severity;
-use crate::config::{Config, Rule, Share, SocketKind};
+use crate::config::{Config, EventName, Once, Rule, Share, Socket, SocketKind};
 use crate::routing::fixture::{
     self, NATIVE, bridged, config, endpoints, event_rule, header, pointer, rule, socket,
 };
@@ -15,6 +15,7 @@ fn found(config: Config, served: &[&str]) -> Vec<String> {
     let native = NativeSide {
         endpoints: &endpoints,
         events: &events,
+        connects: &[],
         keeps_state_in_memory: true,
     };
     let all = match Table::compile(config, 1, Some(native)) {
@@ -447,4 +448,80 @@ fn a_state_in_memory_is_not_shared_out_by_events_either() {
         found[0].starts_with("Error 90: a share of an application that keeps its state in memory"),
         "{found:?}"
     );
+}
+
+/// Issue 9: without `once`, a client hears two greetings.
+#[test]
+fn two_greetings_are_told_once_a_socket() {
+    let found = |socket: Socket, rules: Vec<Rule>, connects: &[&str]| -> Vec<String> {
+        let events = fixture::served(&["chat", "/admin,chat"]);
+        let connects: Vec<String> = connects.iter().map(ToString::to_string).collect();
+        let native = NativeSide {
+            endpoints: &endpoints(&["GET /io"]),
+            events: &events,
+            connects: &connects,
+            keeps_state_in_memory: false,
+        };
+        let config = Config {
+            sockets: vec![socket],
+            ..config(rules)
+        };
+        let (_, found) = Table::compile(config, 1, Some(native)).unwrap();
+        let found = found
+            .iter()
+            .filter(|found| found.code == Code::TwoGreetings);
+        found
+            .map(|found| format!("{} | {}", found.message, found.help.as_deref().unwrap()))
+            .collect()
+    };
+    let readers = || bridged("readers", SocketKind::SocketIo, "/io/");
+    let once = |name: &str| Socket {
+        once: vec![Once {
+            event: EventName::parse(name, SocketKind::SocketIo).unwrap(),
+            conditions: Vec::new(),
+            span: 0..0,
+        }],
+        ..readers()
+    };
+    let chat = |to| vec![event_rule("chat", &["readers chat"], to)];
+    let told = found(readers(), chat(NATIVE), &["/"]);
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].starts_with("a client that connects to `/` of `readers` may be greeted twice"),
+        "{told:?}"
+    );
+    assert!(
+        told[0].contains("`once = [{ name = \"hello\" }]`"),
+        "{told:?}"
+    );
+    let told = found(
+        readers(),
+        vec![event_rule(
+            "a",
+            &["readers /admin,chat"],
+            To::Native(Share(500)),
+        )],
+        &["/", "/admin"],
+    );
+    assert!(
+        told.len() == 1 && told[0].contains("name = \"/admin,hello\""),
+        "{told:?}"
+    );
+    // Native says nothing, is not there, is there alone, or is kept back.
+    let quiet = [
+        found(readers(), chat(NATIVE), &["/admin"]),
+        found(readers(), chat(To::Node), &["/"]),
+        found(
+            readers(),
+            vec![event_rule("all", &["readers *"], NATIVE)],
+            &["/"],
+        ),
+        found(once("hello"), chat(NATIVE), &["/"]),
+        found(
+            bridged("readers", SocketKind::WebSocket, "/io"),
+            chat(NATIVE),
+            &["/"],
+        ),
+    ];
+    assert!(quiet.iter().all(Vec::is_empty), "{quiet:?}");
 }

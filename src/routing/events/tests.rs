@@ -227,6 +227,7 @@ fn force_sends_every_event_to_node_and_still_names_the_rule() {
     let native = NativeSide {
         endpoints: &[],
         events: &events,
+        connects: &[],
         keeps_state_in_memory: false,
     };
     let (forced, _) = Table::compile(config, 1, Some(native)).unwrap();

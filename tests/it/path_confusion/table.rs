@@ -22,6 +22,7 @@ pub(crate) fn table(route: usize) -> Table {
     let native = NativeSide {
         endpoints: &endpoints,
         events: &[],
+        connects: &[],
         keeps_state_in_memory: false,
     };
     Table::compile(config(claim), 1, Some(native)).unwrap().0
