@@ -1,6 +1,7 @@
 //! JavaScript's JSON, for handlers whose output has to equal `JSON.stringify(JSON.parse(text))` to the byte. V8 is the
 //! oracle of the tests.
-//! `parse` reads, `write` writes, `object` holds keys in JavaScript's order, `text` strings with lone surrogates.
+//! `parse` reads, `write` writes, `serialize` is for other formats, `object` holds keys in JavaScript's order, `text` strings
+//! with lone surrogates.
 //!
 //! What `serde_json` does differently: every number is a double here (`36.0` is `36`, `12345678901234567890` is
 //! `12345678901234567000`, `1e400` is infinite and printed as `null`); keys that look like array indexes come first, in
@@ -14,9 +15,18 @@
 //! assert_eq!(stringify(&value).as_deref(), Some(r#"{"0":null,"1":"A\ud800","b":0}"#));
 //! # Ok::<(), strangler::js_json::ParseError>(())
 //! ```
+//!
+//! # Depth
+//!
+//! [`parse`] takes any depth, as `JSON.parse` does, and a message of 1 MB may be half a million levels deep. A function that
+//! calls itself for each level of such a value overflows the stack. That is no panic: it ends the process with all
+//! connections. So nothing in this module recurses over a value, neither [`stringify`] nor its drop, and
+//! [`Serialize`](serde::Serialize) refuses a value with more than [`MAX_DEPTH`] levels. Before you recurse over a value, ask
+//! [`Value::is_deeper_than`]. The values of [`RawEvent::values`](crate::RawEvent::values) never have more levels.
 
 mod object;
 mod parse;
+mod serialize;
 mod text;
 mod write;
 
@@ -30,6 +40,9 @@ pub use self::object::Object;
 pub use self::parse::{ParseError, parse};
 pub use self::text::Text;
 pub use self::write::{stringify, stringify_indented};
+
+/// So many arrays and objects may stand in one another where code may recurse over a value. `serde_json` ends there too.
+pub const MAX_DEPTH: usize = 128;
 
 /// A value of JavaScript, as JSON and Socket.IO bring it.
 ///
@@ -80,6 +93,34 @@ impl Value {
             Self::String(text) => text.as_str(),
             _ => None,
         }
+    }
+
+    /// Whether more than `levels` arrays and objects stand in one another. It does not recurse.
+    ///
+    /// ```
+    /// use strangler::js_json::{MAX_DEPTH, parse};
+    ///
+    /// let value = parse(r#"[{"a":[]},1]"#)?;
+    /// assert!(value.is_deeper_than(2) && !value.is_deeper_than(3));
+    /// let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
+    /// assert!(parse(&deep)?.is_deeper_than(MAX_DEPTH));
+    /// # Ok::<(), strangler::js_json::ParseError>(())
+    /// ```
+    #[must_use]
+    pub fn is_deeper_than(&self, levels: usize) -> bool {
+        let mut open = vec![(self, 0)];
+        while let Some((value, depth)) = open.pop() {
+            let inside = depth + 1;
+            match value {
+                Self::Array(_) | Self::Object(_) if inside > levels => return true,
+                Self::Array(items) => open.extend(items.iter().map(|item| (item, inside))),
+                Self::Object(object) => {
+                    open.extend(object.iter().map(|(_, value)| (value, inside)));
+                }
+                _ => {}
+            }
+        }
+        false
     }
 
     /// Whether `if (value)` holds.

@@ -42,10 +42,8 @@ pub(super) fn serve<S>(app: NativeApp<S>, database: &Database) -> NativeApp<S> {
 }
 
 async fn message(names: &Names, io: &SocketIo, raw: &RawEvent) -> Result<(), Decline> {
-    let arguments = raw.values().map_err(|error| {
-        tracing::debug!(%error, "left to Node, which closes the connection");
-        Decline
-    })?;
+    // Nothing here recurses over them, so any depth will do, as in Node.
+    let arguments = raw.values_within(usize::MAX)?;
     // Further arguments are dropped. A missing one is undefined, of which Socket.IO makes a bare null.
     let mut payload = arguments.into_iter().next().unwrap_or_default();
     prepare(&mut payload, names).await?;

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 
 use super::RawEvent;
-use crate::native::js_json::{ParseError, Value, parse};
+use crate::native::Decline;
+use crate::native::js_json::{MAX_DEPTH, ParseError, Value, parse};
 
-/// What Socket.IO's parser does not let through to a handler: it closes the connection.
+/// Arguments that a handler does not get. `?` makes a [`Decline`] of it, which leaves the event to Node: Node takes what is
+/// too deep, and closes the connection for the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedEvent {
     /// The text is not JSON.
@@ -17,16 +19,39 @@ pub enum MalformedEvent {
     /// A placeholder refers to no attachment.
     #[error("a placeholder refers to no attachment")]
     Attachments,
+    /// An argument has more levels than these.
+    #[error("nested deeper than {0} levels")]
+    TooDeep(usize),
+}
+
+impl From<MalformedEvent> for Decline {
+    fn from(error: MalformedEvent) -> Self {
+        tracing::debug!(%error, "the arguments are left to node");
+        Self
+    }
 }
 
 impl RawEvent {
-    /// The arguments after the name, as a handler in Node gets them.
+    /// The arguments after the name, as a handler in Node gets them. A handler may recurse over them: none has more than
+    /// [`MAX_DEPTH`] levels.
     ///
     /// # Errors
-    /// Where Node would close the connection instead.
+    /// Where an argument is deeper, and where Node would close the connection instead. `raw.values()?` declines both.
     pub fn values(&self) -> Result<Vec<Value>, MalformedEvent> {
+        self.values_within(MAX_DEPTH)
+    }
+
+    /// The same with up to so many levels, for a handler that does not recurse.
+    ///
+    /// # Errors
+    /// As those of [`Self::values`].
+    pub fn values_within(&self, levels: usize) -> Result<Vec<Value>, MalformedEvent> {
         // Bytes that are not UTF-8 have come past a WebSocket and a parser; they stand for U+FFFD as anywhere in Node.
         let mut arguments = parse(&String::from_utf8_lossy(&self.arguments))?;
+        // They stand in an array themselves.
+        if arguments.is_deeper_than(levels.saturating_add(1)) {
+            return Err(MalformedEvent::TooDeep(levels));
+        }
         // Without attachments a packet is not binary, and nothing in it is a placeholder.
         if !self.attachments.is_empty() {
             put_in_place(&mut arguments, &self.attachments)?;
@@ -181,6 +206,25 @@ mod tests {
             }
         }
         assert!(values("[\"m\",{\"_placeholder\":true}]", &[&[]]).is_err());
+    }
+
+    #[test]
+    fn arguments_are_not_deeper_than_a_recursion_may_go() {
+        let nested = |levels| format!("[\"m\",1,{}{}]", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(values(&nested(MAX_DEPTH), &[]).unwrap().len(), 2);
+        for levels in [MAX_DEPTH + 1, 1_000_000] {
+            let refused = values(&nested(levels), &[]).err();
+            assert_eq!(
+                refused,
+                Some(MalformedEvent::TooDeep(MAX_DEPTH)),
+                "{levels}"
+            );
+        }
+        let objects = format!("[\"m\",{}1{}]", "{\"a\":".repeat(129), "}".repeat(129));
+        assert_eq!(
+            values(&objects, &[]).err(),
+            Some(MalformedEvent::TooDeep(MAX_DEPTH))
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 pub(crate) use self::leg::{Leg, service};
 pub(crate) use super::ticket::{Attached, Outcome};
 use super::*;
-use crate::native::Decline;
+use crate::native::{Decline, js_json};
 
 #[test]
 fn an_application_without_events_has_no_server() {
@@ -160,6 +160,54 @@ async fn attachments_and_the_raw_text_reach_the_handler_as_they_came() {
         assert_eq!(leg.outcome().await, (id, Outcome::Done));
         assert_eq!(seen.lock().unwrap().pop().unwrap(), arguments);
     }
+}
+
+/// Issue 9: a handler that walks its arguments by recursion ended the process, whatever a client sent.
+#[test]
+fn a_handler_may_recurse_over_its_arguments() {
+    fn levels(value: &js_json::Value) -> usize {
+        let js_json::Value::Array(items) = value else {
+            return 0;
+        };
+        1 + items.iter().map(levels).max().unwrap_or_default()
+    }
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let app = NativeApp::new()
+        .on_event("/", "walk", async move |raw: RawEvent| {
+            let arguments = raw.values()?;
+            log.lock().unwrap().push(levels(&arguments[0]));
+            Ok::<(), Decline>(())
+        })
+        .on_event("/", "data", async |_: Data<Value>| {});
+    let conversation = async move {
+        let mut leg = Leg::connected(&service(app), &["/"]).await;
+        for (depth, walked, data) in [
+            (100, Outcome::Done, Outcome::Done),
+            (js_json::MAX_DEPTH, Outcome::Done, Outcome::Declined),
+            (js_json::MAX_DEPTH + 1, Outcome::Declined, Outcome::Declined),
+            (1_000_000, Outcome::Declined, Outcome::Declined),
+        ] {
+            let nested = "[".repeat(depth) + &"]".repeat(depth);
+            let id = leg
+                .event("/", "walk", "", &format!("[\"walk\",{nested}]"))
+                .await;
+            assert_eq!(leg.outcome().await, (id, walked), "{depth}");
+            let id = leg
+                .event("/", "data", "", &format!("[\"data\",{nested}]"))
+                .await;
+            assert_eq!(leg.outcome().await, (id, data), "{depth}");
+        }
+    };
+    let small = std::thread::Builder::new().stack_size(1 << 20);
+    let talk = small.spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(conversation);
+    });
+    talk.unwrap().join().unwrap();
+    assert_eq!(*seen.lock().unwrap(), [100, js_json::MAX_DEPTH]);
 }
 
 #[tokio::test]

@@ -179,6 +179,50 @@ fn truth_is_that_of_javascript() {
     assert!(Value::Buffer(Bytes::new()).is_truthy());
 }
 
+/// Issue 9: an overflow of the stack ends the process. A recursion over a million levels would not fit into this one.
+#[test]
+fn deep_values_take_no_stack() {
+    let levels = 1_000_000;
+    let small = std::thread::Builder::new().stack_size(1 << 20);
+    let walk = small.spawn(move || {
+        let arrays = "[".repeat(levels) + &"]".repeat(levels);
+        let some = levels / 5;
+        let objects = "{\"a\":".repeat(some) + "1" + &"}".repeat(some);
+        for (text, levels) in [(arrays, levels), (objects, some)] {
+            let mut value = parse(&text).unwrap();
+            assert!(stringify(&value).unwrap() == text);
+            assert!(format!("{value:?}") == text);
+            assert!(value.is_deeper_than(levels - 1) && !value.is_deeper_than(levels));
+            let refused = serde_json::to_string(&value).unwrap_err().to_string();
+            assert_eq!(refused, "nested deeper than 128 levels");
+            // A part of it is dropped as the whole is, and so is what was read when a text ends too early.
+            match &mut value {
+                Value::Array(items) => drop(Vec::from(std::mem::take(items))),
+                Value::Object(object) => object.insert("a", Value::Null),
+                _ => unreachable!(),
+            }
+            assert!(parse(&text[..text.len() - 1]).is_err());
+        }
+    });
+    walk.unwrap().join().unwrap();
+}
+
+#[test]
+fn other_formats_get_what_javascript_prints() {
+    let text = r#"{"b":36.0,"10":-0.0,"a":[1e400,0.5,9007199254740993,"\ud800x",true,null,{}]}"#;
+    let mut value = parse(text).unwrap();
+    if let Value::Object(object) = &mut value {
+        object.insert("gone", Value::Undefined);
+        object.insert("bytes", Value::Buffer(Bytes::from_static(&[1, 2])));
+    }
+    let expected =
+        r#"{"10":0,"b":36,"a":[null,0.5,9007199254740992,"�x",true,null,{}],"bytes":[1,2]}"#;
+    assert_eq!(serde_json::to_string(&value).unwrap(), expected);
+    let nested = |levels| parse(&("[".repeat(levels) + &"]".repeat(levels))).unwrap();
+    assert!(serde_json::to_string(&nested(MAX_DEPTH)).is_ok());
+    assert!(serde_json::to_string(&nested(MAX_DEPTH + 1)).is_err());
+}
+
 /// Half a million keys must not take quadratic time, nor must deep values be compared key by key.
 #[test]
 fn many_keys_are_read_in_time() {
