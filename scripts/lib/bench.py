@@ -352,7 +352,7 @@ class H2load:
     def run(self, server, protocol, requests):
         """Gives requests/s; anything but `requests` answers of 200 and 1 KB is a failure."""
         version = ["--h1"] if protocol == "h1" else ["--npn-list=h2", f"-m{self.streams}"]
-        command = ["h2load", *version, f"-n{requests}", f"-c{self.connections}", f"https://127.0.0.1:{server.port}/"]
+        command = ["h2load", *version, *self.options(), f"-n{requests}", f"-c{self.connections}", f"https://127.0.0.1:{server.port}/"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=300, preexec_fn=self.before_exec)
         except subprocess.TimeoutExpired:
@@ -376,6 +376,10 @@ class H2load:
         if f"TLS Protocol: TLSv1.3\nCipher: {CIPHER}\n" not in report:
             raise Failure(f"{server.name} did not choose TLS 1.3 with {CIPHER}:\n{report}")
         return float(re.search(r"([\d.]+) req/s", report)[1])
+
+    def options(self):
+        """Further options of h2load."""
+        return []
 
     def before_exec(self):
         os.sched_setaffinity(0, self.cpus)
