@@ -3,7 +3,7 @@
 //! | endpoint | answer |
 //! |---|---|
 //! | `GET /healthz` | 200 `ok` while the process runs |
-//! | `GET /readyz` | 200 when a table is in force and Node answers or nothing needs it; else 503 |
+//! | `GET /readyz` | 200 when a table is in force and Node answers or nothing needs it; else 503, and what is wrong |
 //! | `GET /metrics` | Prometheus text format |
 //! | `GET /api/table` | JSON: the generation, the rules with their state, how the last load went |
 //!
@@ -26,11 +26,10 @@ use serde_json::{Map, Value, json};
 use tracing::error;
 
 use crate::config::{Claim, EventClaim, Rule, Socket, SocketMode, To};
-use crate::live::{Live, RuleState, Snapshot, format_sources};
+use crate::live::{Live, RuleState, Snapshot};
 use crate::metrics::Metrics;
 use crate::routing::Table;
 use crate::upstream::breaker::{Breaker, BreakerState};
-use crate::upstream::health::answers;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -120,21 +119,13 @@ fn is_loopback(host: &str) -> bool {
 
 async fn readyz(State(view): State<View>) -> Response {
     let snapshot = view.live.load();
-    let needed = snapshot.table.is_node_needed();
-    let node = if needed {
-        answers(&snapshot.node).await
+    let (status, node) = if snapshot.table.is_node_needed() {
+        match view.live.node.check(&snapshot.node).await {
+            Ok(()) => (StatusCode::OK, "up".to_owned()),
+            Err(wrong) => (StatusCode::SERVICE_UNAVAILABLE, wrong),
+        }
     } else {
-        Ok(())
-    };
-    let status = if node.is_ok() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    let node = match (needed, &node) {
-        (false, _) => "not needed".to_owned(),
-        (true, Ok(())) => "up".to_owned(),
-        (true, Err(error)) => format_sources(error),
+        (StatusCode::OK, "not needed".to_owned())
     };
     let body = json!({ "ready": status == StatusCode::OK, "generation": snapshot.table.generation(), "node": node });
     (status, Json(body)).into_response()
@@ -174,7 +165,14 @@ async fn table(State(view): State<View>) -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "generation": snapshot.table.generation(),
         "force": config.force_node.then_some("node"),
-        "node": { "url": url.to_string(), "needed": snapshot.table.is_node_needed() },
+        "node": {
+            "url": url.to_string(),
+            "needed": snapshot.table.is_node_needed(),
+            "lost": view.live.node.lost().map(|lost| json!({
+                "seconds": lost.since.elapsed().as_secs(),
+                "reason": lost.reason,
+            })),
+        },
         "rules": rules.collect::<Vec<_>>(),
         "sockets": sockets.collect::<Vec<_>>(),
         "bridges": {

@@ -129,6 +129,29 @@ pub struct Node {
     pub response_timeout: Duration,
     /// Requests that may wait for the head of an answer at once; one more gets 503. Default 1024.
     pub max_waiting: usize,
+    /// How Node is asked whether it answers.
+    pub health: Health,
+}
+
+/// The question whether Node answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// What is asked for, with its query. Default `/`.
+    pub path: String,
+    /// Between two questions at least. Default 1 s.
+    pub interval: Duration,
+    /// To the head of the answer. Default 1 s.
+    pub timeout: Duration,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            path: "/".to_owned(),
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+        }
+    }
 }
 
 /// Scheme, host and port of Node.

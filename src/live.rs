@@ -2,6 +2,7 @@
 //! What rules count and remember (metrics, breakers) outlives the table.
 
 mod load;
+mod node_watch;
 mod rule;
 mod trial;
 
@@ -17,6 +18,7 @@ use tracing::{error, info, warn};
 
 use crate::config::{self, Code, Diagnostic, Severity, Source};
 use crate::live::load::{parse, untrusted};
+use crate::live::node_watch::NodeWatch;
 use crate::metrics::Metrics;
 use crate::routing::diff::{Diff, diff};
 use crate::routing::table::Table;
@@ -82,6 +84,8 @@ pub(crate) struct Live {
     /// The configuration that the process started with, for keys that need a restart.
     started_with: config::Config,
     report: Mutex<Report>,
+    /// Whether Node answers.
+    pub(crate) node: NodeWatch,
     /// For lines that one fault can cause very often.
     pub(crate) log: LogLimiter,
 }
@@ -113,6 +117,7 @@ impl Live {
             restart_pending: Vec::new(),
         };
         let current = ArcSwap::from_pointee(snapshot);
+        let node = NodeWatch::new(metrics.node_up.clone());
         Ok(Arc::new(Self {
             path,
             served,
@@ -121,6 +126,7 @@ impl Live {
             generation: watch::channel(1).0,
             started_with,
             report: Mutex::new(report),
+            node,
             log,
         }))
     }

@@ -62,6 +62,8 @@ pub(crate) struct Metrics {
     pub node_retries: IntCounter,
     /// 1xx answers of Node that could not be passed on.
     pub informational: IntCounter,
+    /// 0 while Node is lost.
+    pub node_up: IntGauge,
     /// Starts of `node.command`.
     pub node_starts: IntCounter,
     /// Lines of the log that nobody got to read.
@@ -243,6 +245,10 @@ impl Metrics {
             informational: counter(
                 "strangler_informational_total",
                 "1xx answers of Node, other than 100 and 101, that could not be passed on.",
+            ),
+            node_up: gauge(
+                "strangler_node_up",
+                "0 while Node is needed and does not answer.",
             ),
             node_starts: counter("strangler_node_starts_total", "Starts of node.command."),
             lost_log_lines: counter(

@@ -227,6 +227,7 @@ impl Server {
 
         let mut background = tokio::task::JoinSet::new();
         background.spawn(Arc::clone(&live).follow());
+        background.spawn(Arc::clone(&live).follow_node());
         background.spawn(certificates.follow(Arc::clone(&live), Arc::clone(&metrics)));
         let mut admin_port = None;
         if let Some(listener) = admin {

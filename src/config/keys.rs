@@ -83,7 +83,17 @@ pub(super) const NODE: Keys = Keys {
         "connect_timeout",
         "response_timeout",
         "max_waiting",
+        "health",
     ],
+    later: &[],
+    open: false,
+};
+
+pub(super) const HEALTH: Keys = Keys {
+    table: "`health`",
+    schema: "/properties/node/properties/health",
+    required: &[],
+    optional: &["path", "interval", "timeout"],
     later: &[],
     open: false,
 };
@@ -180,8 +190,9 @@ pub(super) const BREAKER: Keys = Keys {
 };
 
 /// All of them.
-pub(super) const ALL: [&Keys; 11] = [
-    &FILE, &SERVER, &ADMIN, &NODE, &NATIVE, &DEFAULTS, &LIMITS, &SOCKET, &ONCE, &RULE, &BREAKER,
+pub(super) const ALL: [&Keys; 12] = [
+    &FILE, &SERVER, &ADMIN, &NODE, &HEALTH, &NATIVE, &DEFAULTS, &LIMITS, &SOCKET, &ONCE, &RULE,
+    &BREAKER,
 ];
 
 /// Where a key belongs that stands in a table that does not have it. `None`: no table has it.
@@ -191,10 +202,12 @@ pub(super) fn belongs_to(key: &str) -> Option<String> {
         let place = "write `force = \"node\"` at the top of the file, above the first `[table]`";
         return Some(place.to_owned());
     }
-    let tables = ALL
-        .iter()
-        .filter(|keys| keys.usable().any(|usable| usable == key));
-    let tables: Vec<_> = tables.map(|keys| keys.table).collect();
+    let has_key = |keys: &&&Keys| keys.usable().any(|usable| usable == key);
+    let mut tables: Vec<_> = ALL.iter().filter(has_key).map(|keys| keys.table).collect();
+    if tables.len() > 1 {
+        // Its keys have names that others have as well, and who looks for one of those seldom means it.
+        tables.retain(|table| *table != HEALTH.table);
+    }
     (!tables.is_empty()).then(|| format!("it belongs to {}", tables.join(" or ")))
 }
 

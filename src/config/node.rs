@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+
 use crate::config::diagnostic::{Code, Diagnostic, quote};
 use crate::config::reader::Table;
 use crate::config::server::{TIMEOUT, file};
 use crate::config::source::Source;
 use crate::config::url::{self, is_host};
 use crate::config::value::Value;
-use crate::config::{Node, NodeUrl, Span, Trust, keys};
+use crate::config::{Health, Node, NodeUrl, Span, Trust, keys};
 
 /// `[node]`, and its address even if something else is wrong.
 pub(super) struct ReadNode {
@@ -37,6 +39,7 @@ pub(super) fn node(source: &Source, value: &Value<'_>, table: Table<'_>) -> Read
     let max_waiting = table
         .get("max_waiting")
         .and_then(|value| value.integer(1..=1_000_000));
+    let health = table.get("health").and_then(|value| health(&value));
     let checked = || {
         let (url, _) = url.clone()?;
         Some(Node {
@@ -47,6 +50,7 @@ pub(super) fn node(source: &Source, value: &Value<'_>, table: Table<'_>) -> Read
             connect_timeout,
             response_timeout,
             max_waiting: usize::try_from(max_waiting.unwrap_or(1024)).ok()?,
+            health: health.clone().unwrap_or_default(),
         })
     };
     ReadNode {
@@ -127,6 +131,39 @@ fn trust(source: &Source, table: Table<'_>, https: bool) -> Option<Trust> {
     let help = "add `ca = \"FILE\"` for a certificate of that authority, `pin = \"FILE\"` for exactly that\n\
                 certificate, or `insecure = true` to check nothing";
     value.refuse(Code::Trust, message, label, help)
+}
+
+/// What is missing has its default.
+fn health(value: &Value<'_>) -> Option<Health> {
+    let example = "health = { path = \"/\", interval = \"1s\", timeout = \"1s\" }";
+    let table = value.table(example)?;
+    table.check_keys(&keys::HEALTH, "`health`", Some(&value.header_span()));
+    let default = Health::default();
+    let duration = |key, default| {
+        let value = table.get(key);
+        let duration = value.and_then(|value| value.duration(TIMEOUT.0..=TIMEOUT.1));
+        duration.unwrap_or(default)
+    };
+    Some(Health {
+        interval: duration("interval", default.interval),
+        timeout: duration("timeout", default.timeout),
+        path: match table.get("path") {
+            Some(value) => health_path(&value)?,
+            None => default.path,
+        },
+    })
+}
+
+/// A path as a request line carries it, which may have a query.
+fn health_path(value: &Value<'_>) -> Option<String> {
+    let text = value.filled()?;
+    let path = PathAndQuery::try_from(text.as_str());
+    if path.is_ok_and(|path| text.as_str().starts_with('/') && path.as_str() == text.as_str()) {
+        return Some(text.as_str().to_owned());
+    }
+    let message = format!("{} is not a path", text.shown());
+    let help = "write a path that begins with `/`, such as `\"/healthz\"`";
+    value.refuse(Code::BadPath, message, "not a path", help)
 }
 
 fn server_name(value: &Value<'_>) -> Option<String> {

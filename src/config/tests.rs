@@ -79,6 +79,11 @@ fn a_complete_file_means_what_it_says() {
             connect_timeout: Duration::from_millis(500),
             response_timeout: Duration::from_secs(3600),
             max_waiting: 2048,
+            health: Health {
+                path: "/healthz?deep=1".into(),
+                interval: Duration::from_secs(5),
+                timeout: Duration::from_millis(250),
+            },
         }
     );
     assert_eq!(

@@ -224,6 +224,7 @@ fn settings(old: &Config, new: &Config) -> Vec<String> {
             node.response_timeout != new.node.response_timeout,
         ),
         ("node.max_waiting", node.max_waiting != new.node.max_waiting),
+        ("node.health", node.health != new.node.health),
         ("limits", *limits != new.limits),
     ];
     let keys = keys

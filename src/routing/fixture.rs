@@ -48,6 +48,7 @@ pub(crate) fn config(rules: Vec<Rule>) -> Config {
             connect_timeout: 2 * second,
             response_timeout: 60 * second,
             max_waiting: 1024,
+            health: crate::config::Health::default(),
         },
         native: None,
         limits: Limits {

@@ -335,6 +335,7 @@ impl Exchange<'_> {
         if let Refusal::Node(error) = &refusal {
             let reason = error.reason();
             metrics.node_errors.with_label_values(&[reason]).inc();
+            self.client.acceptor.shared.live.node.suspect();
             return self.instead_of_node(refusal);
         }
         debug!(rule = %self.state.id, error = format_sources(&refusal), "a client broke its request off");

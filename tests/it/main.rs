@@ -30,6 +30,7 @@ mod loops;
 mod migration;
 mod native_side;
 mod node_away;
+mod node_health;
 mod path_confusion;
 mod protocol;
 mod reload;

@@ -62,6 +62,7 @@ fn config(claim: &str) -> Config {
             connect_timeout: second,
             response_timeout: second,
             max_waiting: 1,
+            health: strangler::config::Health::default(),
         },
         native: None,
         limits: Limits {
