@@ -27,7 +27,7 @@ use tracing::error;
 
 use crate::config::{Claim, EventClaim, Rule, Socket, SocketMode, To};
 use crate::live::{Live, RuleState, Snapshot};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, NATIVE_RESULTS};
 use crate::routing::Table;
 use crate::upstream::breaker::{Breaker, BreakerState};
 
@@ -159,7 +159,9 @@ async fn table(State(view): State<View>) -> Json<Value> {
         .iter()
         .zip(&snapshot.sockets)
         .enumerate()
-        .map(|(at, (socket, state))| describe_socket(&snapshot.table, at, socket, state));
+        .map(|(at, (socket, state))| {
+            describe_socket(&view.metrics, &snapshot.table, at, socket, state)
+        });
     let url = &snapshot.node.settings.url;
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -208,7 +210,13 @@ fn handled(state: &RuleState) -> Value {
 }
 
 /// One socket: what the file says, which rules claim its messages, and which namespaces still need Node.
-fn describe_socket(table: &Table, at: usize, socket: &Socket, state: &RuleState) -> Value {
+fn describe_socket(
+    metrics: &Metrics,
+    table: &Table,
+    at: usize,
+    socket: &Socket,
+    state: &RuleState,
+) -> Value {
     let rules = table.rules().iter();
     let own = |claim: &&EventClaim| claim.socket == socket.id;
     let claims = rules.flat_map(|rule| {
@@ -234,7 +242,18 @@ fn describe_socket(table: &Table, at: usize, socket: &Socket, state: &RuleState)
         "native": state.metrics.native.count(),
         "node": state.metrics.node.count(),
         "handled": handled(state),
+        "native_clients": (socket.mode == SocketMode::Bridge).then(|| native_clients(metrics, &socket.id)),
     })
+}
+
+/// How native took clients, so that one that refuses all of them is seen although Node answers for it.
+fn native_clients(metrics: &Metrics, socket: &str) -> Value {
+    let count = |result: &&str| {
+        let clients = &metrics.native_clients;
+        let count = clients.with_label_values(&[socket, *result]).get();
+        ((*result).to_owned(), count.into())
+    };
+    Value::Object(NATIVE_RESULTS.iter().map(count).collect())
 }
 
 /// `events` of a rule, as in the file.

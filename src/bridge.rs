@@ -22,6 +22,7 @@ mod unit;
 mod websocket;
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,7 +39,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::bridge::engineio::{Answer, Limits, Query, Session, Visit};
 use crate::bridge::node::NodeLeg;
@@ -75,6 +76,53 @@ pub(crate) struct Surroundings {
     pub(crate) router: Option<Router>,
     /// True from the first signal on.
     pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl Surroundings {
+    /// Counts how native took a client, by one of `NATIVE_RESULTS`. All but the first are logged, for Node may answer for
+    /// native so well that nobody notices.
+    fn native_took(&self, socket: &str, result: &'static str, answer: impl Display) {
+        let clients = &self.metrics.native_clients;
+        clients.with_label_values(&[socket, result]).inc();
+        if result == "accepted" {
+            return;
+        }
+        let rule = format!("socket.{socket}");
+        let answer = quoted(answer);
+        self.live
+            .log
+            .log(("native client", socket, result), move |count| {
+                warn!(
+                    rule,
+                    reason = result,
+                    count,
+                    answer,
+                    "native did not take a client"
+                );
+            });
+    }
+
+    /// Counts a leg to Node that is lost and opened again.
+    fn lost_node(&self, socket: &str) {
+        let losses = &self.metrics.node_losses;
+        losses.with_label_values(&[socket]).inc();
+        self.live.node.suspect();
+        let rule = format!("socket.{socket}");
+        self.live.log.log(("leg lost", socket), move |count| {
+            warn!(rule, count, "legs to node were lost and are opened again");
+        });
+    }
+}
+
+/// What an application said, fit for one line of the log.
+fn quoted(text: impl Display) -> String {
+    /// Characters that are shown.
+    const SHOWN: usize = 100;
+    let text = text.to_string();
+    text.chars()
+        .take(SHOWN)
+        .flat_map(char::escape_debug)
+        .collect()
 }
 
 /// All sessions, and the threads that they run on.

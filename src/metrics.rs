@@ -11,6 +11,11 @@ const BUCKETS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
+/// How native takes a client of a bridged socket: it accepts it, refuses it, ends it right after it had accepted it
+/// (`dropped`), breaks off, or does not answer in time.
+pub(crate) const NATIVE_RESULTS: [&str; 5] =
+    ["accepted", "refused", "dropped", "broken", "timeout"];
+
 /// All metrics of a process.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -32,6 +37,8 @@ pub(crate) struct Metrics {
     pub refused_packets: IntCounterVec,
     /// Legs to Node that were lost and opened again, by socket.
     pub node_losses: IntCounterVec,
+    /// How native took the clients of bridged sockets, by socket and result (see `NATIVE_RESULTS`).
+    pub native_clients: IntCounterVec,
     /// Requests of a bridged socket that went to Node unread, by socket and reason.
     pub unbridged: IntCounterVec,
     /// Loads of routes.toml by `result`: `ok` or `refused`.
@@ -183,6 +190,11 @@ impl Metrics {
                 "strangler_node_losses_total",
                 "Legs to Node that were lost and are opened again, by socket.",
                 &["socket"],
+            ),
+            native_clients: counters(
+                "strangler_native_clients_total",
+                "How native took the clients of bridged sockets, by socket and result.",
+                &["socket", "result"],
             ),
             unbridged: counters(
                 "strangler_unbridged_requests_total",

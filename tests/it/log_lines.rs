@@ -7,6 +7,8 @@ use tokio::time::Instant;
 
 use crate::life_cycle::{Program, folder, wait_for};
 use crate::support::certs::Ca;
+use crate::support::client::connect;
+use crate::support::websocket::{Server, handshake};
 use crate::support::{Client, TestNode};
 
 /// Lines of this message, until their counts make `total`.
@@ -115,8 +117,37 @@ async fn a_failed_tls_handshake_is_logged_with_its_reason() {
     );
     // A client that does not know our CA.
     let stranger = Ca::new().client_config(&["http/1.1"]);
-    let failed = crate::support::client::connect(program.address, &stranger).await;
-    assert!(failed.is_err());
+    assert!(connect(program.address, &stranger).await.is_err());
     let line = wait_for(&mut program.log, "TLS handshakes of clients failed").await;
     assert_eq!(line["reason"], "refused", "{line}");
+}
+
+/// It has happened: native checked tokens as Node did not, and Node answered for it so well that nobody noticed.
+#[tokio::test]
+async fn a_native_side_that_refuses_every_client_is_logged() {
+    let node = Server::start().await;
+    let ca = Ca::new();
+    let rules = "[native]\napp = \"garden\"\ndatabase = \"sqlite:garden.db\"\njwt_secret = \"another\"\n\
+        [socket.game]\nkind = \"websocket\"\npath = \"/api/ws\"\nmode = \"bridge\"\ntag = \"/type\"\n\
+        [rule]\nsave = { events = { game = [\"SaveGame\"] }, to = \"native\" }";
+    let (folder, routes) = folder(&ca, &node.url(), rules);
+    std::fs::write(folder.path().join("garden.db"), "").unwrap();
+    let mut program = Program::start(&routes).await;
+    let tls = ca.client_config(&["http/1.1"]);
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let mut stream = connect(program.address, &tls).await.unwrap();
+        let request = handshake("/api/ws?token=a.b.c", "");
+        stream.write_all(&request).await.unwrap();
+        open.push(stream);
+    }
+    let lines = counted(&mut program, "native did not take a client", 3).await;
+    let first = &lines[0];
+    assert_eq!(
+        (&first["level"], &first["rule"]),
+        (&"WARN".into(), &"socket.game".into())
+    );
+    let reason = first["reason"].as_str().unwrap();
+    assert!(["refused", "dropped"].contains(&reason), "{first}");
+    assert!(!first.to_string().contains("a.b.c"), "{first}");
 }

@@ -27,6 +27,7 @@ impl Bridge {
         match unit.packet.kind {
             Kind::Connect => {
                 self.native_retry_delay = FIRST_RETRY;
+                self.surroundings.native_took(&self.socket, "accepted", "");
                 let namespace = &mut self.namespaces[index];
                 namespace.native = Part::Joined;
                 if !namespace.answered {
@@ -38,6 +39,9 @@ impl Bridge {
             }
             Kind::ConnectError => {
                 self.namespaces[index].native = Part::Refused;
+                let answer = unit.packet.payload();
+                self.surroundings
+                    .native_took(&self.socket, "refused", answer);
                 if self.is_without_node(index) {
                     // Nobody else would serve it.
                     let namespace = self.namespaces.swap_remove(index);
@@ -147,7 +151,11 @@ impl Bridge {
 
     /// socketioxide ended the leg, which it does on what it takes for a broken packet. The client gets another.
     pub(super) fn lose_native(&mut self) -> Result<(), End> {
-        debug!(socket = %self.socket, "a native leg ended");
+        let asked = |namespace: &Namespace| namespace.native == Part::Asked;
+        let joining = self.native.is_none() || self.namespaces.iter().any(asked);
+        let result = if joining { "broken" } else { "dropped" };
+        let surroundings = &self.surroundings;
+        surroundings.native_took(&self.socket, result, "the leg to native ended");
         self.native = None;
         self.native_retry = Some(Instant::now() + self.native_retry_delay);
         self.native_retry_delay = (self.native_retry_delay * 2).min(LAST_RETRY);

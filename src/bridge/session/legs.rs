@@ -39,6 +39,7 @@ impl Bridge {
             debug!(socket = %self.socket, "node left, which nothing needs");
             return Ok(());
         }
+        self.surroundings.live.node.suspect();
         let bounces = self.socket_of(&snapshot).is_none_or(|socket| {
             snapshot.table.config().sockets[socket].node_loss == NodeLoss::Bounce
         });
@@ -51,11 +52,7 @@ impl Bridge {
             LegEnd::Closed if bounces || broken || !was_in_a_namespace => Err(End::Close),
             LegEnd::Lost if bounces => Err(End::Drop),
             LegEnd::Closed | LegEnd::Lost => {
-                self.surroundings
-                    .metrics
-                    .node_losses
-                    .with_label_values(&[&self.socket])
-                    .inc();
+                self.surroundings.lost_node(&self.socket);
                 self.reach_node(&snapshot);
                 Ok(())
             }
@@ -101,6 +98,7 @@ impl Bridge {
             Err(NoLeg::Crowded | NoLeg::Stopping) => return Err(End::GoAway),
             Err(NoLeg::Away(error)) => {
                 debug!(socket = %self.socket, error = format_sources(&error), "node is still away");
+                self.surroundings.live.node.suspect();
                 return self.wait_for_node().await;
             }
         };

@@ -58,8 +58,9 @@ pub(crate) async fn accept(
     socket: usize,
     handshake: &Handshake,
 ) -> Result<(First, Template), Denied> {
+    let settings = &snapshot.table.config().sockets[socket];
     if !snapshot.table.needs_node(socket, NAMESPACE) {
-        let (leg, template) = open_native(surroundings, handshake)
+        let (leg, template) = open_native(surroundings, &settings.id, handshake)
             .await
             .map_err(Denied::ByNative)?;
         return Ok((First::Native(leg), template));
@@ -69,7 +70,6 @@ pub(crate) async fn accept(
         Err(NoLeg::Away(error)) => error,
         Err(error) => return Err(Denied::ByNode(error)),
     };
-    let settings = &snapshot.table.config().sockets[socket];
     let uses_native = snapshot.table.uses_native(socket, NAMESPACE);
     // Nobody but a server can choose a sub-protocol, and a client that offered some waits for that choice.
     let is_answerable = uses_native || !handshake.headers.contains_key(SEC_WEBSOCKET_PROTOCOL);
@@ -83,7 +83,7 @@ pub(crate) async fn accept(
     if !uses_native {
         return Ok((First::Later(None, place), Template::default()));
     }
-    let (leg, template) = open_native(surroundings, handshake)
+    let (leg, template) = open_native(surroundings, &settings.id, handshake)
         .await
         .map_err(Denied::ByNative)?;
     Ok((First::Later(Some(leg), place), template))
@@ -104,6 +104,23 @@ pub(super) async fn open_node(
 
 /// A leg to native, and what native says with its 101.
 pub(super) async fn open_native(
+    surroundings: &Surroundings,
+    socket: &str,
+    handshake: &Handshake,
+) -> Result<(NativeLeg, Template), NoNative> {
+    let opened = try_native(surroundings, handshake).await;
+    match &opened {
+        Ok(_) => surroundings.native_took(socket, "accepted", ""),
+        Err(NoNative::Refused(answer)) => {
+            surroundings.native_took(socket, "refused", answer.status());
+        }
+        Err(NoNative::Broke) => surroundings.native_took(socket, "broken", "no answer"),
+        Err(NoNative::Timeout) => surroundings.native_took(socket, "timeout", "no answer"),
+    }
+    opened
+}
+
+async fn try_native(
     surroundings: &Surroundings,
     handshake: &Handshake,
 ) -> Result<(NativeLeg, Template), NoNative> {

@@ -78,6 +78,7 @@ impl Tagged {
             }
             Some(Err(NoLeg::Away(error))) => {
                 debug!(socket = %self.socket, error = format_sources(&error), "node is still away");
+                self.surroundings.live.node.suspect();
                 self.node.retry_later();
                 Ok(())
             }
@@ -97,6 +98,7 @@ impl Tagged {
             return Ok(());
         }
         if !self.resumes(&snapshot) {
+            self.surroundings.live.node.suspect();
             return Err(End::Drop);
         }
         self.resume(&snapshot);
@@ -112,8 +114,7 @@ impl Tagged {
 
     /// Waits for a Node that has left.
     pub(super) fn resume(&mut self, snapshot: &Arc<Snapshot>) {
-        let losses = &self.surroundings.metrics.node_losses;
-        losses.with_label_values(&[&self.socket]).inc();
+        self.surroundings.lost_node(&self.socket);
         self.away_since.get_or_insert_with(Instant::now);
         // Not at once: a Node that accepts clients and drops them would be asked without end.
         self.node.retry_later();
@@ -126,8 +127,9 @@ impl Tagged {
     pub(super) fn reach_native(&mut self) {
         let (surroundings, handshake) =
             (Arc::clone(&self.surroundings), Arc::clone(&self.handshake));
+        let socket = self.socket.clone();
         let task = tokio::spawn(async move {
-            let (leg, _) = open_native(&surroundings, &handshake).await?;
+            let (leg, _) = open_native(&surroundings, &socket, &handshake).await?;
             Ok(leg)
         });
         self.native.state = State::Opening(AbortOnDropHandle::new(task));
@@ -143,14 +145,8 @@ impl Tagged {
                 self.native.open(leg);
                 return Ok(());
             }
-            Some(Err(NoNative::Refused(answer))) => {
-                debug!(socket = %self.socket, status = %answer.status(), "native refuses a client");
-                self.native.refused();
-            }
-            Some(Err(NoNative::Broke | NoNative::Timeout)) | None => {
-                debug!(socket = %self.socket, "native does not accept a client");
-                self.native.retry_later();
-            }
+            Some(Err(NoNative::Refused(_))) => self.native.refused(),
+            Some(Err(NoNative::Broke | NoNative::Timeout)) | None => self.native.retry_later(),
         }
         // Native never saw it.
         self.trial = None;
@@ -171,7 +167,9 @@ impl Tagged {
             trial.rule().unanswered("panic");
             trial.end(true);
         }
-        debug!(socket = %self.socket, "a native leg ended");
+        let answer = "the leg to native ended";
+        self.surroundings
+            .native_took(&self.socket, "dropped", answer);
         self.native.retry_later();
         self.need_a_side()
     }
@@ -181,7 +179,9 @@ impl Tagged {
         if self.closing.has_begun() {
             return self.lose_native();
         }
-        debug!(socket = %self.socket, "native sends a client away");
+        let closed = "it closed the connection";
+        self.surroundings
+            .native_took(&self.socket, "dropped", closed);
         self.native.refused();
         self.need_a_side()
     }

@@ -105,6 +105,14 @@ async fn a_client_that_native_refuses_is_node_s() {
     }
     client.connect("/custom,", json!({})).await;
     assert_eq!(client.side_in("/custom,", 3).await, "native");
+    // Issue 9: an operator sees it.
+    let took = &world.proxy.table().await["sockets"][0]["native_clients"];
+    assert_eq!(
+        (&took["accepted"], &took["refused"]),
+        (&1.into(), &1.into())
+    );
+    let refused = r#"strangler_native_clients_total{result="refused",socket="all"}"#;
+    assert_eq!(world.proxy.metric(refused).await, 1.0);
 }
 
 #[tokio::test]

@@ -138,6 +138,13 @@ async fn a_client_that_native_refuses_stays_with_node() {
         drop(client);
         world.legs("node", 0.0).await;
     }
+    // Issue 9: an operator sees it.
+    let took = &world.proxy.table().await["sockets"][0]["native_clients"];
+    assert_eq!(
+        (&took["refused"], &took["dropped"], &took["accepted"]),
+        (&1.into(), &1.into(), &1.into())
+    );
+    assert!(took["broken"].as_u64() >= Some(1), "{took}");
 }
 
 #[tokio::test]
