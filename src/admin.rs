@@ -10,10 +10,11 @@
 //! A browser on this machine is made to look like a stranger: the `Host` must be this port by a loopback name, and a
 //! request that another origin sent is refused. There is no CORS.
 
-use std::net::{IpAddr, TcpListener};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -21,15 +22,25 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
 use http::{Method, StatusCode, Uri};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::IntGaugeVec;
 use serde_json::{Map, Value, json};
-use tracing::error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+use tower::ServiceExt;
+use tracing::{debug, error, warn};
 
 use crate::config::{Claim, EventClaim, Rule, Socket, SocketMode, To};
 use crate::live::{Live, RuleState, Snapshot};
 use crate::metrics::{Metrics, NATIVE_RESULTS};
 use crate::routing::Table;
 use crate::upstream::breaker::{Breaker, BreakerState};
+
+/// After a failed accept, as without a file descriptor: nothing tells when one is free again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -41,7 +52,8 @@ pub(crate) struct View {
 }
 
 /// Serves until the process ends.
-pub(crate) async fn serve(listener: TcpListener, view: View) {
+pub(crate) async fn serve(listener: std::net::TcpListener, view: View) {
+    let live = Arc::clone(&view.live);
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
@@ -49,9 +61,38 @@ pub(crate) async fn serve(listener: TcpListener, view: View) {
         .route("/api/table", get(table))
         .layer(from_fn(refuse_strangers))
         .with_state(view);
-    let served = async { axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await };
-    if let Err(error) = served.await {
-        error!(%error, "the admin port is closed");
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return error!(%error, "the admin port is closed"),
+    };
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let limit = live.load().table.config().limits.header_timeout;
+                tokio::spawn(answer(stream, router.clone(), limit));
+            }
+            Err(error) => {
+                live.log.log("admin accept", move |count| {
+                    warn!(%error, count, "the admin port cannot accept a connection");
+                });
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Answers the requests of one connection. A head that takes longer than `limit`, from the end of the last answer on,
+/// ends it.
+async fn answer(stream: TcpStream, router: Router, limit: Duration) {
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limit)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        debug!(%error, "a connection to the admin port broke off");
     }
 }
 

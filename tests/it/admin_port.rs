@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{TestNode, TestProxy};
+use crate::support::{PATIENCE, TestNode, TestProxy};
 
 #[tokio::test]
 async fn it_says_how_the_proxy_is() {
@@ -35,6 +35,23 @@ async fn it_says_how_the_proxy_is() {
         metrics.contains(r#"strangler_request_seconds_count{rule="hello",side="native"} 1"#),
         "{metrics}"
     );
+}
+
+/// Issue 9.
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_head_is_sent_away() {
+    let node = TestNode::echo().await;
+    let proxy = TestProxy::new(&node.url(), "[limits]\nheader_timeout = \"100ms\"").await;
+    let own = proxy.admin;
+    let whole = format!("GET /healthz HTTP/1.1\r\nHost: {own}\r\n\r\n");
+    for bytes in ["", "GET /healthz HTTP/1.1\r\nHost: x\r\n", whole.as_str()] {
+        let mut stream = tokio::net::TcpStream::connect(own).await.unwrap();
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let ended = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer));
+        ended.await.expect("it is closed").unwrap();
+        assert_eq!(answer.contains("200 OK"), bytes == whole, "{answer}");
+    }
 }
 
 #[tokio::test]
