@@ -15,6 +15,7 @@ mod node;
 mod packet;
 mod replays;
 pub(crate) mod rewind;
+mod runtimes;
 mod session;
 mod tagged;
 pub(crate) mod tunnel;
@@ -55,6 +56,7 @@ use handshake::compact;
 pub(crate) use handshake::Handshake;
 pub(crate) use leg::OpenPacket;
 pub(crate) use node::{NoLeg, NodeSession, Template};
+pub(crate) use runtimes::Runtimes;
 pub(crate) use tagged::door::{Denied, NoNative};
 
 /// Requests that may wait for one session.
@@ -74,6 +76,9 @@ pub(crate) struct Surroundings {
     pub(crate) native: Option<EventService>,
     /// The application's router, for tagged channels.
     pub(crate) router: Option<Router>,
+    /// Where the application handles events, and its side of tagged channels. No session runs there: a handler that hogs its
+    /// thread must not keep messages from Node, or heartbeats from anybody.
+    pub(crate) handlers: Runtimes,
     /// True from the first signal on.
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -128,9 +133,8 @@ fn quoted(text: impl Display) -> String {
 /// All sessions, and the threads that they run on.
 pub(crate) struct Bridges {
     surroundings: Arc<Surroundings>,
-    /// Current-thread runtimes, so that the events of a client keep their order.
-    runtimes: Vec<Handle>,
-    next_runtime: AtomicUsize,
+    /// Where sessions run.
+    runtimes: Runtimes,
     sessions: Sessions,
     /// By the id of the socket.
     companies: Mutex<HashMap<String, Arc<Company>>>,
@@ -232,11 +236,10 @@ impl std::fmt::Debug for Bridges {
 }
 
 impl Bridges {
-    pub(crate) fn new(surroundings: Surroundings, runtimes: Vec<Handle>) -> Arc<Self> {
+    pub(crate) fn new(surroundings: Surroundings, runtimes: Runtimes) -> Arc<Self> {
         Arc::new(Self {
             surroundings: Arc::new(surroundings),
             runtimes,
-            next_runtime: AtomicUsize::new(0),
             sessions: Sessions::default(),
             companies: Mutex::default(),
             waiting: Arc::default(),
@@ -267,7 +270,6 @@ impl Bridges {
     /// When Node refuses the client, or is away and needed.
     pub(crate) async fn open(self: &Arc<Self>, mut arrival: Arrival) -> Result<Entry, NoLeg> {
         let (reply, opened) = oneshot::channel();
-        let runtime = self.runtime();
         let bridges = Arc::clone(self);
         let begin = self.tasks.track_future(async move {
             match bridges.reach(&mut arrival).await {
@@ -275,7 +277,7 @@ impl Bridges {
                 Ok(reached) => bridges.begin(arrival, reached, reply).await,
             }
         });
-        runtime.spawn(begin);
+        self.runtimes.next().spawn(begin);
         opened.await.unwrap_or(Err(NoLeg::Stopping))
     }
 
@@ -398,7 +400,6 @@ impl Bridges {
         handshake: Handshake,
     ) -> Result<Accepted, Denied> {
         let (reply, opened) = oneshot::channel();
-        let runtime = self.runtime();
         let bridges = Arc::clone(self);
         let begin = self.tasks.track_future(async move {
             let surroundings = Arc::clone(&bridges.surroundings);
@@ -429,15 +430,9 @@ impl Bridges {
             };
             tokio::spawn(bridges.tasks.track_future(run));
         });
-        runtime.spawn(begin);
+        self.runtimes.next().spawn(begin);
         let stopping = Err(Denied::ByNode(NoLeg::Stopping));
         opened.await.unwrap_or(stopping)
-    }
-
-    /// The next one in turn.
-    fn runtime(&self) -> Handle {
-        let next = self.next_runtime.fetch_add(1, Relaxed);
-        self.runtimes[next % self.runtimes.len()].clone()
     }
 
     fn company(&self, socket: &str) -> Arc<Company> {

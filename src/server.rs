@@ -27,7 +27,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::admin;
-use crate::bridge::{Bridges, Surroundings};
+use crate::bridge::{Bridges, Runtimes, Surroundings};
 use crate::config;
 use crate::live::{Live, LoadError, Served, load};
 use crate::metrics::Metrics;
@@ -268,9 +268,10 @@ impl Server {
             metrics: Arc::clone(&metrics),
             native: events,
             router,
+            handlers: start_threads("handlers", &stop).map_err(StartError::Threads)?,
             stop: stop.drain.subscribe(),
         };
-        let runtimes = start_event_threads(&stop).map_err(StartError::Threads)?;
+        let runtimes = start_threads("events", &stop).map_err(StartError::Threads)?;
         let bridges = Bridges::new(surroundings, runtimes);
         let shared = Arc::new(Shared {
             live: Arc::clone(&live),
@@ -385,23 +386,23 @@ fn start_acceptors(
     Ok(ended)
 }
 
-/// One thread for each core, apart from the accepting ones: a handler that hogs one stalls its own clients only.
-fn start_event_threads(stop: &Stop) -> io::Result<Vec<Handle>> {
-    (0..parallelism())
-        .map(|number| {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            let handle = runtime.handle().clone();
-            let mut abort = stop.abort.subscribe();
-            thread::Builder::new()
-                .name(format!("events-{number}"))
-                .spawn(move || {
-                    runtime.block_on(async {
-                        let _ = abort.wait_for(|abort| *abort).await;
-                    });
-                })?;
-            Ok(handle)
-        })
-        .collect()
+/// One thread of this kind for each core, apart from the accepting ones.
+fn start_threads(kind: &str, stop: &Stop) -> io::Result<Runtimes> {
+    let start = |number| {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let mut abort = stop.abort.subscribe();
+        thread::Builder::new()
+            .name(format!("{kind}-{number}"))
+            .spawn(move || {
+                runtime.block_on(async {
+                    let _ = abort.wait_for(|abort| *abort).await;
+                });
+            })?;
+        Ok(handle)
+    };
+    let handles: io::Result<Vec<Handle>> = (0..parallelism()).map(start).collect();
+    handles.map(Runtimes::new)
 }
 
 fn parallelism() -> usize {

@@ -54,6 +54,7 @@ impl Held {
 #[derive(Debug)]
 pub(crate) struct Holding {
     pub(crate) tickets: Arc<Tickets>,
+    outcomes: mpsc::UnboundedSender<(u64, Outcome)>,
     last_id: u64,
     held: VecDeque<Held>,
     bytes: usize,
@@ -62,7 +63,8 @@ pub(crate) struct Holding {
 impl Holding {
     pub(crate) fn new(outcomes: mpsc::UnboundedSender<(u64, Outcome)>) -> Self {
         Self {
-            tickets: Arc::new(Tickets::new(outcomes)),
+            tickets: Arc::new(Tickets::new(outcomes.clone())),
+            outcomes,
             last_id: 0,
             held: VecDeque::new(),
             bytes: 0,
@@ -88,6 +90,12 @@ impl Holding {
             order,
             since: Instant::now(),
         });
+    }
+
+    /// The leg has ended, and the next one has tickets of its own. Gives the events that had no effect, oldest first.
+    pub(crate) fn renew_tickets(&mut self) -> Vec<u64> {
+        let next = Arc::new(Tickets::new(self.outcomes.clone()));
+        std::mem::replace(&mut self.tickets, next).close()
     }
 
     /// Whether native has as much to do for this client as it may have.

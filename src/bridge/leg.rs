@@ -92,7 +92,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         Ok(leg)
     }
 
-    fn new(stream: S, legs: IntGauge) -> Self {
+    /// Does not wait for the open packet, which `poll_next` passes over.
+    pub(crate) fn new(stream: S, legs: IntGauge) -> Self {
         Self {
             socket: WebSocket::new(stream, Role::Client, MOST),
             _open: Counted::new(legs),

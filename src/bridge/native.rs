@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use prometheus::IntGauge;
 use tokio::io::{DuplexStream, duplex};
+use tokio::runtime::Handle;
 use tower::ServiceExt;
 use tracing::debug;
 
@@ -28,9 +29,11 @@ const PIPE: usize = 64 * 1024;
 /// The leg to native.
 pub(crate) type NativeLeg = Leg<DuplexStream>;
 
-/// Opens a Socket.IO leg for the client of `handshake`.
-pub(crate) async fn open(
+/// Opens a Socket.IO leg for the client of `handshake`, whose handlers run on `runtime`. Nobody waits for socketioxide's
+/// open packet, which says nothing new: that thread may be busy, and the pipe holds what is written to it.
+pub(crate) fn open(
     service: &EventService,
+    runtime: &Handle,
     handshake: &Handshake,
     tickets: &Arc<Tickets>,
     legs: IntGauge,
@@ -43,20 +46,22 @@ pub(crate) async fn open(
         client,
         Arc::clone(tickets),
     );
+    // socketioxide spawns its tasks where it is called.
+    let _entered = runtime.enter();
     attach(service, far, request).map_err(|error| {
         debug!(%error, "native takes no leg");
         LegEnd::Lost
     })?;
-    let (leg, _) = Leg::open(near, legs).await?;
-    Ok(leg)
+    Ok(Leg::new(near, legs))
 }
 
 /// Native's refusal of a WebSocket; `None` where it did not answer at all.
 pub(crate) type Refused = Option<Box<Response<Bytes>>>;
 
-/// Opens a WebSocket at the application's router for the client of `handshake`.
+/// Opens a WebSocket at the application's router for the client of `handshake`; the application serves it on `runtime`.
 pub(crate) async fn open_stream(
     router: &Router,
+    runtime: &Handle,
     handshake: &Handshake,
 ) -> Result<(DuplexStream, Bytes, Template), Refused> {
     let (near, far) = duplex(PIPE);
@@ -66,7 +71,7 @@ pub(crate) async fn open_stream(
         request.extensions_mut().insert(client.clone());
         router.clone().oneshot(request.map(axum::body::Body::new))
     });
-    tokio::spawn(async move {
+    runtime.spawn(async move {
         let connection = http1::Builder::new().serve_connection(TokioIo::new(far), service);
         if let Err(error) = connection.with_upgrades().await {
             debug!(%error, "a native websocket did not open");

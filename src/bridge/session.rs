@@ -369,9 +369,9 @@ impl Bridge {
                 debug!(socket = %self.socket, ?closed, "a client left");
                 Err(End::Client)
             }
-            Step::Node(Ok(message)) => self.hear_node(message).await,
+            Step::Node(Ok(message)) => self.hear_node(message),
             Step::Node(Err(end)) => self.lose_node(end),
-            Step::Opened(opened) => self.attach_node(*opened).await,
+            Step::Opened(opened) => self.attach_node(*opened),
             Step::Native(Ok(message)) => self.hear_native(message),
             Step::Native(Err(_)) => self.lose_native(),
             Step::Outcome(id, outcome) => self.settle(id, outcome),

@@ -75,10 +75,11 @@ impl Place {
             metrics,
             native: app.into_parts().1,
             router: None,
+            handlers: Runtimes::new(vec![Handle::current()]),
             stop: stopped,
         };
         Self {
-            bridges: Bridges::new(surroundings, vec![Handle::current()]),
+            bridges: Bridges::new(surroundings, Runtimes::new(vec![Handle::current()])),
             live,
             _stop: stop,
             _folder: folder,

@@ -55,7 +55,8 @@ pub struct Event {
 /// claimed by a rule. Each side broadcasts to all clients, but knows only the rooms that it filled itself.
 ///
 /// Handlers of one socket begin in the order in which its events arrived, and go on side by side, as in Node. They run
-/// on the thread that serves the socket: what waits for a database belongs into [`HttpRuntime::run`](crate::HttpRuntime).
+/// on one thread, which they share with those of some other sockets and with nothing else: a handler that computes for long
+/// holds up these, and no message of Node. What waits for a database belongs into [`HttpRuntime::run`](crate::HttpRuntime).
 ///
 /// ```
 /// use serde_json::json;

@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 /// The runtime of the native HTTP handlers, taken when the application is built.
 ///
-/// Event handlers run on the thread that serves their socket. A connection pool that is used there as well as by HTTP
+/// Event handlers run on threads of their own, those of one socket on one. A connection pool that is used there as well as by HTTP
 /// handlers would have its connections driven by threads that come and go with the load of others, so both belong on
 /// this one runtime.
 ///

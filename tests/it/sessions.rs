@@ -7,6 +7,7 @@ mod client;
 mod flips;
 mod greetings;
 mod handlers;
+mod hogs;
 mod node_loss;
 mod queues;
 mod recovery;

@@ -2,6 +2,7 @@
 
 pub mod certs;
 pub mod client;
+pub mod hog;
 pub mod node;
 pub mod process;
 pub mod proxy;

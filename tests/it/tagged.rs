@@ -5,6 +5,7 @@ mod control;
 mod frames;
 mod garden;
 mod handshakes;
+mod hogs;
 mod losses;
 mod messages;
 mod world;

@@ -87,7 +87,7 @@ impl Bridge {
             }
             self.namespaces.push(namespace);
             if matches!(self.node, NodeSide::Waiting(_)) || self.waiting.is_some() {
-                self.answer_without_node().await?;
+                self.answer_without_node()?;
             }
             self.reach_node(&snapshot);
             return Ok(());
@@ -95,7 +95,7 @@ impl Bridge {
         self.namespaces.push(namespace);
         let last = self.namespaces.len() - 1;
         if self.uses_native(&snapshot, &name) {
-            self.join_native(last, false).await?;
+            self.join_native(last, false)?;
         } else {
             self.answer_without_sides(last);
         }
@@ -160,8 +160,8 @@ impl Bridge {
             unit.packet = plain;
         }
         if self.namespaces[index].native == Part::Absent && self.namespaces[index].answered {
-            // A flip that this event is the first to see. Boxed, so that an idle client keeps no room for it.
-            Box::pin(self.join_native(index, true)).await?;
+            // A flip that this event is the first to see.
+            self.join_native(index, true)?;
         }
         let part = self.namespaces[index].native;
         if !matches!(part, Part::Joined | Part::Asked | Part::Replayed) {

@@ -101,7 +101,7 @@ impl Bridge {
     }
 
     /// Asks native for a namespace; `replayed` where the client has been in it before.
-    pub(super) async fn join_native(&mut self, index: usize, replayed: bool) -> Result<(), End> {
+    pub(super) fn join_native(&mut self, index: usize, replayed: bool) -> Result<(), End> {
         let Some(service) = &self.surroundings.native else {
             return Ok(());
         };
@@ -116,17 +116,17 @@ impl Bridge {
         };
         self.holding.tickets.attach(&namespace.name, attached);
         if self.native.is_none() {
-            // Boxed, so that an idle client keeps no room for it.
-            let leg = Box::pin(native::open(
+            let leg = native::open(
                 service,
+                self.surroundings.handlers.next(),
                 &self.handshake,
                 &self.holding.tickets,
                 self.surroundings
                     .metrics
                     .legs
                     .with_label_values(&["native"]),
-            ));
-            match leg.await {
+            );
+            match leg {
                 Ok(leg) => self.native = Some(Box::new(leg)),
                 Err(error) => {
                     debug!(socket = %self.socket, ?error, "no native leg");
@@ -160,7 +160,7 @@ impl Bridge {
         self.native_retry = Some(Instant::now() + self.native_retry_delay);
         self.native_retry_delay = (self.native_retry_delay * 2).min(LAST_RETRY);
         self.from_native = Assembly::default();
-        for id in self.holding.tickets.take_unclaimed() {
+        for id in self.holding.renew_tickets() {
             self.settle(id, Outcome::Declined)?;
         }
         for index in 0..self.namespaces.len() {

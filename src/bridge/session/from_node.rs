@@ -9,7 +9,7 @@ use crate::bridge::unit::Unit;
 use crate::routing::LazyArgument;
 
 impl Bridge {
-    pub(super) async fn hear_node(&mut self, message: Message) -> Result<(), End> {
+    pub(super) fn hear_node(&mut self, message: Message) -> Result<(), End> {
         let unit = match self.from_node.push(message) {
             Ok(None) => return Ok(()),
             Ok(Some(unit)) => unit,
@@ -20,7 +20,7 @@ impl Bridge {
             return Ok(());
         };
         match unit.packet.kind {
-            Kind::Connect => self.node_joined(index, unit).await,
+            Kind::Connect => self.node_joined(index, &unit),
             Kind::ConnectError => {
                 let namespace = self.namespaces.swap_remove(index);
                 if namespace.is_counted {
@@ -70,7 +70,7 @@ impl Bridge {
     }
 
     /// Node has answered CONNECT.
-    pub(super) async fn node_joined(&mut self, index: usize, unit: Unit) -> Result<(), End> {
+    pub(super) fn node_joined(&mut self, index: usize, unit: &Unit) -> Result<(), End> {
         let joined: Joined = serde_json::from_str(unit.packet.payload()).unwrap_or_default();
         let namespace = &mut self.namespaces[index];
         // Node hears again of who is in already, by a replay or by native's word.
@@ -93,7 +93,7 @@ impl Bridge {
         let snapshot = self.snapshot();
         let name = self.namespaces[index].name.clone();
         if self.namespaces[index].native == Part::Absent && self.uses_native(&snapshot, &name) {
-            return self.join_native(index, swallowed).await;
+            return self.join_native(index, swallowed);
         }
         Ok(())
     }

@@ -83,13 +83,13 @@ impl Bridge {
         self.node = NodeSide::Opening(AbortOnDropHandle::new(task));
     }
 
-    pub(super) async fn attach_node(&mut self, opened: Reached) -> Result<(), End> {
+    pub(super) fn attach_node(&mut self, opened: Reached) -> Result<(), End> {
         let (leg, turn) = match opened {
             Ok(opened) => opened,
             // It is there, and is not itself yet.
             Err(NoLeg::Refused(response)) if response.status().is_server_error() => {
                 debug!(socket = %self.socket, status = %response.status(), "node is not ready");
-                return self.wait_for_node().await;
+                return self.wait_for_node();
             }
             Err(NoLeg::Refused(response)) => {
                 debug!(socket = %self.socket, status = %response.status(), "node refuses a client again");
@@ -99,7 +99,7 @@ impl Bridge {
             Err(NoLeg::Away(error)) => {
                 debug!(socket = %self.socket, error = format_sources(&error), "node is still away");
                 self.surroundings.live.node.suspect();
-                return self.wait_for_node().await;
+                return self.wait_for_node();
             }
         };
         self.away_since = None;
@@ -153,33 +153,33 @@ impl Bridge {
         Message::Text(with_payload(b'0', &namespace.name, &namespace.auth_again()))
     }
 
-    async fn wait_for_node(&mut self) -> Result<(), End> {
+    fn wait_for_node(&mut self) -> Result<(), End> {
         let delay = self.retry_delay;
         self.retry_delay = (delay * 2).min(LAST_RETRY);
         self.node = NodeSide::Waiting(Instant::now() + delay);
-        self.answer_without_node().await
+        self.answer_without_node()
     }
 
     /// Clients that native can answer need not wait for Node.
-    pub(super) async fn answer_without_node(&mut self) -> Result<(), End> {
+    pub(super) fn answer_without_node(&mut self) -> Result<(), End> {
         let snapshot = self.snapshot();
         for index in 0..self.namespaces.len() {
             let namespace = &self.namespaces[index];
             let waits = !namespace.answered && namespace.native == Part::Absent;
             if waits && self.uses_native(&snapshot, &namespace.name) {
-                self.join_native(index, false).await?;
+                self.join_native(index, false)?;
             }
         }
         Ok(())
     }
 
     /// Attaches native to the namespaces that need it by now.
-    async fn join_natives(&mut self, snapshot: &Snapshot) -> Result<(), End> {
+    fn join_natives(&mut self, snapshot: &Snapshot) -> Result<(), End> {
         for index in 0..self.namespaces.len() {
             let namespace = &self.namespaces[index];
             let waits = namespace.native == Part::Absent && namespace.answered;
             if waits && self.uses_native(snapshot, &namespace.name) {
-                self.join_native(index, true).await?;
+                self.join_native(index, true)?;
             }
         }
         Ok(())
@@ -195,7 +195,7 @@ impl Bridge {
         };
         self.node_barrier.see(generation);
         self.native_barrier.see(generation);
-        self.join_natives(&snapshot).await?;
+        self.join_natives(&snapshot)?;
         let mut needs_node = self.namespaces.is_empty() && self.needs_node(&snapshot, "/");
         for index in 0..self.namespaces.len() {
             let namespace = &self.namespaces[index];
@@ -258,7 +258,7 @@ impl Bridge {
         if self.native_retry.is_some_and(|at| at <= now) {
             self.native_retry = None;
             let snapshot = self.snapshot();
-            self.join_natives(&snapshot).await?;
+            self.join_natives(&snapshot)?;
         }
         while let Some((held, begun)) = self.holding.overdue(now) {
             let rule = Arc::clone(held.order.rule());

@@ -41,6 +41,8 @@ pub(super) struct Closing {
     code: Option<u16>,
     /// Sides that have not yet answered everything that the client said before.
     marks: usize,
+    /// One of them is native, whose leg is on its way: the mark comes behind what waits for it.
+    mark_waits: bool,
     until: Option<Instant>,
 }
 
@@ -196,9 +198,24 @@ impl Tagged {
         if let Some(native) = self.native.socket() {
             native.queue(&mark);
             self.closing.marks += 1;
+        } else if self.native.is_opening() && self.native.waiting_bytes() > 0 {
+            self.closing.mark_waits = true;
+            self.closing.marks += 1;
         }
         self.closing.begin(LAST_WORDS);
         self.check_marks()
+    }
+
+    /// The leg to native is there, or will not be.
+    pub(super) fn mark_native(&mut self) -> Result<(), End> {
+        if !std::mem::take(&mut self.closing.mark_waits) {
+            return Ok(());
+        }
+        match self.native.socket() {
+            Some(native) => native.queue(&Message::Ping(Bytes::from_static(MARK))),
+            None => self.mark_passed()?,
+        }
+        Ok(())
     }
 
     pub(super) fn mark_passed(&mut self) -> Result<(), End> {

@@ -125,7 +125,11 @@ async fn try_native(
     handshake: &Handshake,
 ) -> Result<(NativeLeg, Template), NoNative> {
     let router = surroundings.router.as_ref().ok_or(NoNative::Broke)?;
-    let opened = timeout(NATIVE_PATIENCE, native::open_stream(router, handshake)).await;
+    let opened = timeout(
+        NATIVE_PATIENCE,
+        native::open_stream(router, surroundings.handlers.next(), handshake),
+    )
+    .await;
     let (stream, first, template) = opened
         .map_err(|_| NoNative::Timeout)?
         .map_err(|refused| refused.map_or(NoNative::Broke, NoNative::Refused))?;

@@ -143,7 +143,7 @@ impl Tagged {
         match opened {
             Some(Ok(leg)) => {
                 self.native.open(leg);
-                return Ok(());
+                return self.mark_native();
             }
             Some(Err(NoNative::Refused(_))) => self.native.refused(),
             Some(Err(NoNative::Broke | NoNative::Timeout)) | None => self.native.retry_later(),
@@ -153,6 +153,7 @@ impl Tagged {
         for order in self.native.take_waiting() {
             self.fall_back(order, "no-leg")?;
         }
+        self.mark_native()?;
         self.need_a_side()
     }
 

@@ -103,7 +103,7 @@ async fn each_event_has_one_outcome() {
     assert_eq!(leg.text().await, "42[\"was done\",1]");
     assert_eq!(leg.text().await, "42[\"was done\",1]");
     assert!(leg.outcomes.try_recv().is_err());
-    assert!(leg.tickets.take_unclaimed().is_empty());
+    assert!(leg.tickets.close().is_empty());
     assert!(leg.tickets.current().is_none());
 }
 
@@ -445,7 +445,29 @@ async fn tickets_that_nobody_claimed_are_known_when_the_leg_ends() {
     assert_eq!(leg.text().await, "41");
     let late = leg.event("/", "late", "", "[\"late\"]").await;
     while let Some(Ok(_)) = leg.socket.next().await {}
-    assert_eq!(leg.tickets.take_unclaimed(), [late]);
+    assert_eq!(leg.tickets.close(), [late]);
+    assert!(leg.outcomes.try_recv().is_err());
+}
+
+/// The bridge may see the end first: its thread is another one.
+#[tokio::test]
+async fn no_handler_begins_on_a_leg_that_has_ended_for_the_bridge() {
+    let app = NativeApp::new()
+        .on_connect("/", async |socket: SocketRef| {
+            socket.on("unrecorded", async |socket: SocketRef| {
+                socket.emit("served", &1).unwrap();
+            });
+        })
+        .on_event("/", "say", async |socket: SocketRef| {
+            socket.emit("said", &1).unwrap();
+        });
+    let mut leg = Leg::connected(&service(app), &["/"]).await;
+    let unclaimed = leg.ticket("/", "say", "[\"say\"]", Vec::new());
+    assert_eq!(leg.tickets.close(), [unclaimed]);
+    for packet in ["42[\"say\"]", "42[\"say\"]", "42[\"unrecorded\"]"] {
+        leg.write(packet).await;
+    }
+    assert_eq!(leg.text().await, "42[\"served\",1]");
     assert!(leg.outcomes.try_recv().is_err());
 }
 

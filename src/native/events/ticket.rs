@@ -46,6 +46,8 @@ struct State {
     withdrawn: VecDeque<Ticket>,
     /// The packet whose arguments are being extracted.
     current: Option<RawEvent>,
+    /// The leg has ended for the bridge, though its handlers, on their own thread, may not know it yet.
+    closed: bool,
     attached: Vec<(Box<str>, Attached)>,
 }
 
@@ -90,9 +92,12 @@ impl Tickets {
         withdrawn
     }
 
-    /// Those that no handler has claimed, oldest first. When the leg has ended, none ever will: the event had no effect.
-    pub(crate) fn take_unclaimed(&self) -> Vec<u64> {
-        let waiting = std::mem::take(&mut self.state().waiting);
+    /// The leg has ended. Gives the tickets that no handler has claimed, oldest first; from now on none will, so these
+    /// events had no effect.
+    pub(crate) fn close(&self) -> Vec<u64> {
+        let mut state = self.state();
+        state.closed = true;
+        let waiting = std::mem::take(&mut state.waiting);
         waiting.into_iter().map(|ticket| ticket.id).collect()
     }
 
@@ -105,6 +110,9 @@ impl Tickets {
     /// text tells a withdrawn event from a later one of the same name.
     pub(super) fn claim(&self, namespace: &str, name: &str, text: &str) -> Claimed {
         let mut state = self.state();
+        if state.closed {
+            return Claimed::Withdrawn;
+        }
         let is_same = |ticket: &Ticket| {
             *ticket.name == *name
                 && *ticket.namespace == *namespace

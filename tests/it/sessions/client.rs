@@ -35,6 +35,8 @@ pub(super) struct Client {
     last: String,
     /// How often it was told `auth`.
     pub(super) greeted: usize,
+    /// How often it was pinged.
+    pub(super) pinged: usize,
 }
 
 enum Transport {
@@ -79,6 +81,7 @@ impl Client {
             come: VecDeque::new(),
             last: String::new(),
             greeted: 0,
+            pinged: 0,
         }
     }
 
@@ -150,6 +153,7 @@ impl Client {
                 continue;
             };
             if packet == "2" {
+                self.pinged += 1;
                 self.try_send("3").await;
             } else if packet.contains("[\"auth\",") {
                 self.greeted += 1;

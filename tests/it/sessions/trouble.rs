@@ -12,6 +12,7 @@ use socketioxide::handler::ConnectHandler;
 use strangler::{App, Decline, NativeApp, Settings, SettingsError};
 use tokio::sync::Semaphore;
 
+use crate::support::hog::Hog;
 use crate::support::sockets::SOCKETS_APP;
 
 pub(super) const TROUBLE: App = App {
@@ -23,10 +24,13 @@ fn build(settings: &Settings) -> Result<NativeApp, SettingsError> {
     let app = (SOCKETS_APP.build)(settings)?;
     // Closed until somebody says `admit`.
     let gate = Arc::new(Semaphore::new(0));
+    let hog = Arc::new(Hog::default());
+    let app = hog.served_by(app);
     let serve = |app: NativeApp, namespace| {
         let (door, gate) = (Arc::clone(&gate), Arc::clone(&gate));
         let admit = move |auth| admit(auth, Arc::clone(&door));
-        let trouble = move |socket, io, event| trouble(socket, io, event, gate);
+        let hog = Arc::clone(&hog);
+        let trouble = move |socket, io, event| trouble(socket, io, event, gate, hog);
         app.on_connect(namespace, connected.with(admit))
             .on_event(namespace, "trouble", trouble)
     };
@@ -54,6 +58,7 @@ async fn trouble(
     io: SocketIo,
     Data((what, number)): Data<(String, Value)>,
     gate: Arc<Semaphore>,
+    hog: Arc<Hog>,
 ) -> Result<(), Decline> {
     match what.as_str() {
         // Lets one client in that waits.
@@ -61,6 +66,7 @@ async fn trouble(
         "decline" => return Err(Decline),
         "panic" => panic!("on purpose"),
         "hang" => pending().await,
+        "hog" => hog.run(),
         // Ends each native leg without a word, and leaves nothing that a new one could connect to.
         "close" => io.close().await,
         // As fast as it can, `number` events of 16 KiB.

@@ -1,6 +1,8 @@
 //! The legacy echo server, a native one beside it, and the proxy before both. Node echoes a text as it is, native
 //! with `native:` before it, so that each answer tells its side.
 
+use std::sync::Arc;
+
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -8,6 +10,7 @@ use serde_json::{Value, json};
 use strangler::{App, NativeApp, Settings, SettingsError};
 
 use crate::support::certs::Ca;
+use crate::support::hog::Hog;
 use crate::support::proxy::routes;
 use crate::support::websocket::{Client, Server};
 use crate::support::{TestProxy, eventually};
@@ -26,10 +29,18 @@ const MIRROR: App = App {
 };
 
 fn mirror(_settings: &Settings) -> Result<NativeApp, SettingsError> {
-    Ok(NativeApp::new().get(PATH, connect))
+    let hog = Arc::new(Hog::default());
+    let app = hog.served_by(NativeApp::new());
+    let connect = async move |uri, headers, upgrade| connect(uri, headers, upgrade, hog).await;
+    Ok(app.get(PATH, connect))
 }
 
-async fn connect(uri: Uri, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Response {
+async fn connect(
+    uri: Uri,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+    hog: Arc<Hog>,
+) -> Response {
     let query = uri.query().unwrap_or_default().to_owned();
     match query.as_str() {
         "native=refuses" => {
@@ -43,10 +54,10 @@ async fn connect(uri: Uri, headers: HeaderMap, upgrade: WebSocketUpgrade) -> Res
     let authorization = authorization.map(|value| value.to_str().unwrap().to_owned());
     upgrade
         .protocols(["readers.v2"])
-        .on_upgrade(async move |socket| serve(socket, &query, authorization).await)
+        .on_upgrade(async move |socket| serve(socket, &query, authorization, &hog).await)
 }
 
-async fn serve(mut socket: WebSocket, query: &str, authorization: Option<String>) {
+async fn serve(mut socket: WebSocket, query: &str, authorization: Option<String>, hog: &Hog) {
     if query == "native=leaves" {
         let frame = CloseFrame {
             code: 4003,
@@ -57,7 +68,7 @@ async fn serve(mut socket: WebSocket, query: &str, authorization: Option<String>
     }
     while let Some(Ok(message)) = socket.recv().await {
         let answers = match message {
-            Message::Text(text) => obey(&text, query, authorization.as_deref()),
+            Message::Text(text) => obey(&text, query, authorization.as_deref(), hog),
             Message::Binary(bytes) => vec![Message::binary([b"native:", &bytes[..]].concat())],
             Message::Pong(bytes) => {
                 vec![Message::text(format!(
@@ -75,12 +86,16 @@ async fn serve(mut socket: WebSocket, query: &str, authorization: Option<String>
     }
 }
 
-fn obey(text: &str, query: &str, authorization: Option<&str>) -> Vec<Message> {
+fn obey(text: &str, query: &str, authorization: Option<&str>, hog: &Hog) -> Vec<Message> {
     let command: Value = serde_json::from_str(text).unwrap_or_default();
     let number = |key: &str| usize::try_from(command[key].as_u64().unwrap()).unwrap();
     let data = || command["data"].as_str().unwrap_or_default().to_owned();
     match command["do"].as_str() {
         Some("panic") => panic!("on purpose"),
+        Some("hog") => {
+            hog.run();
+            Vec::new()
+        }
         Some("close") => {
             let code = u16::try_from(number("code")).unwrap();
             let reason = data().into();
