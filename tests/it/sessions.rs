@@ -8,6 +8,7 @@ mod flips;
 mod greetings;
 mod handlers;
 mod hogs;
+mod middleware;
 mod node_loss;
 mod queues;
 mod recovery;

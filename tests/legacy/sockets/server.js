@@ -9,11 +9,12 @@
 // RECOVERY                             how long the state of a lost connection is kept, in milliseconds; unset: not at all
 // CORS_ORIGIN, COOKIE                  the origin that may read the answers; the name of a cookie with the session's id
 // REFUSE                               a handshake with this value of `?pass=` is refused
+// LOGIN                                Engine.IO's middleware refuses each request after the command logout
 // TOKEN, WELCOME                       what `/guarded` wants to see (sesame); greets everybody, see events.js
 //
 // Paths: /socket.io/ and /engine.io/; a message to the latter comes back. Any other request gets the text `plain`.
 // Lines on stdin: {"do":"emit","namespace":"/","room":"r","event":"e","arguments":[…]}, the room may be missing;
-// {"do":"disconnect","namespace":"/","close":true}; {"do":"admit"}.
+// {"do":"disconnect","namespace":"/","close":true}; {"do":"admit"}; {"do":"logout"}.
 'use strict';
 
 const fs = require('node:fs');
@@ -53,6 +54,15 @@ const io = new Server(server, {
 });
 serveNamespaces(io, report);
 
+let loggedIn = true;
+if (env.LOGIN) {
+  io.engine.use((request, response, next) => {
+    if (loggedIn) return next();
+    response.writeHead(401);
+    response.end('log in');
+  });
+}
+
 engine.attach(server, options).on('connection', (socket) => {
   socket.on('message', (data) => socket.send(data));
 });
@@ -62,6 +72,10 @@ process.on('uncaughtException', (error) => report({ event: 'uncaught', message: 
 
 function obey(command) {
   if (command.do === 'admit') return admitAll();
+  if (command.do === 'logout') {
+    loggedIn = false;
+    return report({ event: 'logged out' });
+  }
   const namespace = io.of(command.namespace);
   switch (command.do) {
     case 'emit':
