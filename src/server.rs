@@ -34,7 +34,7 @@ use crate::metrics::Metrics;
 use crate::native::App;
 use crate::native::events::EventService;
 use crate::native::runtime::NativeRuntime;
-use crate::server::accept::{Connection, Seat, Shared};
+use crate::server::accept::{Connection, Exhausted, Seat, Shared};
 use crate::server::tls::Certificates;
 use crate::upstream::hop::ViaName;
 use crate::upstream::process::NodeProcess;
@@ -282,6 +282,7 @@ impl Server {
             via: ViaName::new(),
             stop: stop.drain.subscribe(),
             seats,
+            exhausted: Exhausted::default(),
         });
         let mut acceptors =
             start_acceptors(&listener, &shared, given, &stop).map_err(StartError::Threads)?;

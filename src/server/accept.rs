@@ -1,11 +1,12 @@
 //! One accepting thread: a current-thread runtime with its own handle of the listening socket and its own connections
 //! to Node, so that a request never changes threads. Failed accepts and handshakes end one connection, never the loop.
 
+use std::fs::File;
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::coop::unconstrained;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -29,8 +30,11 @@ use crate::server::connection;
 use crate::upstream::hop::ViaName;
 use crate::upstream::pool::Pool;
 
-/// Out of file descriptors, accepting again at once would spin: nothing tells when one becomes free.
+/// If not even the spare descriptor helps, accepting again at once would spin: nothing tells when one becomes free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Between two lines of the log that say so.
+const EXHAUSTED_LOG: Duration = Duration::from_secs(1);
 
 /// A silent connection is probed after this long.
 const KEEPALIVE: Duration = Duration::from_secs(60);
@@ -48,6 +52,44 @@ pub(super) struct Shared {
     pub(super) stop: watch::Receiver<bool>,
     /// One for each accepting thread.
     pub(super) seats: Vec<Seat>,
+    pub(super) exhausted: Exhausted,
+}
+
+/// When the log last said that there is no descriptor left, for all threads together.
+#[derive(Debug, Default)]
+pub(super) struct Exhausted(Mutex<Option<Instant>>);
+
+impl Exhausted {
+    fn log(&self, error: &io::Error) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= EXHAUSTED_LOG) {
+            *last = Some(Instant::now());
+            warn!(%error, "no connection can be accepted for the moment");
+        }
+    }
+}
+
+/// A descriptor that is kept for the moment when there is no other: the connections that wait in the kernel's queue are
+/// then accepted and closed. In the queue they would take each descriptor that becomes free, before anybody who comes
+/// later, and a full queue makes clients wait for seconds before they try again.
+#[derive(Debug)]
+struct Spare(Option<File>);
+
+impl Spare {
+    fn open() -> Self {
+        Self(File::open("/dev/null").ok())
+    }
+
+    /// Closes the connection that waits longest. False if another thread took the descriptor.
+    async fn turn_away(&mut self, listener: &TcpListener) -> bool {
+        self.0 = None;
+        let next = poll_fn(|context| Poll::Ready(listener.poll_accept(context)));
+        let accepted = unconstrained(next).await;
+        let closed = !matches!(&accepted, Poll::Ready(Err(error)) if is_exhausted(error));
+        drop(accepted);
+        *self = Self::open();
+        closed
+    }
 }
 
 /// How busy an accepting thread is, and the way to it. The kernel wakes the thread that slept last, so that without
@@ -162,6 +204,8 @@ pub(super) async fn run(
     let pool = Pool::new(&shared.metrics);
     tokio::spawn(Arc::clone(&pool).expire());
     let mut stop = shared.stop.clone();
+    let mut spare = Spare::open();
+    let mut pause = None;
     let acceptor = Arc::new(Acceptor {
         shared,
         pool,
@@ -171,19 +215,29 @@ pub(super) async fn run(
     });
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            // These hold descriptors already, so that nothing may keep them waiting.
             Some(connection) = given.recv() => {
                 acceptor.take(connection);
                 continue;
             }
-            _ = stop.wait_for(|stop| *stop) => break,
+            accepted = async {
+                if let Some(until) = pause {
+                    sleep_until(until).await;
+                }
+                listener.accept().await
+            } => accepted,
         };
+        pause = None;
         match accepted {
             Ok((stream, peer)) => acceptor.place(stream, peer),
             Err(error) if is_exhausted(&error) => {
                 acceptor.refused("exhausted");
-                warn!(%error, "no connection can be accepted for the moment");
-                sleep(EXHAUSTED_PAUSE).await;
+                acceptor.shared.exhausted.log(&error);
+                if !spare.turn_away(&listener).await {
+                    pause = Some(Instant::now() + EXHAUSTED_PAUSE);
+                }
             }
             Err(error) => debug!(%error, "a connection was gone before it was accepted"),
         }

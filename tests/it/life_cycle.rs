@@ -1,26 +1,18 @@
 //! Starting, stopping, and being replaced: the program itself, as an operator runs it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::support::certs::Ca;
 use crate::support::client::{connect, request};
 use crate::support::node::read_head;
+use crate::support::program::{Program, folder, strangler, wait_for};
 use crate::support::{Client, PATIENCE, TestNode, TestProxy};
-
-fn strangler() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_strangler"));
-    command
-        .kill_on_drop(true)
-        .stdin(Stdio::null())
-        .env_remove("RUST_LOG");
-    command
-}
 
 /// Runs a command in a folder: whether it exits with 0, and what it says on standard output and standard error.
 pub async fn output(arguments: &[&str], folder: &Path) -> (bool, String, String) {
@@ -270,87 +262,6 @@ async fn certs_makes_a_chain_that_clients_accept_and_keeps_its_ca() {
         "{}",
         String::from_utf8_lossy(&verified.stderr)
     );
-}
-
-/// A running `strangler serve` with its log.
-pub struct Program {
-    pub child: Child,
-    pub address: std::net::SocketAddr,
-    pub log: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
-}
-
-impl Program {
-    pub async fn start(routes: &Path) -> Self {
-        Self::run(strangler(), routes).await
-    }
-
-    async fn run(mut command: Command, routes: &Path) -> Self {
-        // As most people start it: in the folder, with a name that has none.
-        command
-            .current_dir(routes.parent().unwrap())
-            .args(["serve", "--routes"])
-            .arg(routes.file_name().unwrap())
-            .args(["--log", "json"])
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let ready = wait_for(&mut log, "ready").await;
-        let address = ready["listen"].as_str().unwrap().parse().unwrap();
-        Self {
-            child,
-            address,
-            log,
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(
-            std::process::Command::new("kill")
-                .args([name, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-}
-
-pub async fn wait_for(
-    log: &mut tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
-    message: &str,
-) -> serde_json::Value {
-    let found = timeout(PATIENCE, async {
-        let mut seen = Vec::new();
-        while let Some(line) = log.next_line().await.unwrap() {
-            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if value["message"]
-                .as_str()
-                .is_some_and(|own| own.contains(message))
-            {
-                return value;
-            }
-            seen.push(line);
-        }
-        panic!("the log ended without `{message}`: {seen:#?}");
-    });
-    found
-        .await
-        .unwrap_or_else(|_| panic!("`{message}` did not come"))
-}
-
-/// A folder with certificates and a routes.toml on a port that stays the same over restarts.
-pub fn folder(ca: &Ca, node: &str, more: &str) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name| folder.path().join(name);
-    ca.leaf()
-        .write(&path("server.pem"), &path("server-key.pem"));
-    let routes = format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\ncert = \"server.pem\"\nkey = \"server-key.pem\"\ndrain = \"1m\"\n\
-         [node]\nurl = \"{node}\"\n{more}\n"
-    );
-    fs::write(path("routes.toml"), routes).unwrap();
-    let routes = path("routes.toml");
-    (folder, routes)
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::life_cycle::{Program, folder, wait_for};
+use crate::support::program::{Program, folder, wait_for};
 use crate::support::certs::Ca;
 use crate::support::client::connect;
 use crate::support::websocket::{Server, handshake};

@@ -23,6 +23,7 @@ mod js_json;
 mod layout;
 mod lengths;
 mod life_cycle;
+mod limits;
 mod log_lines;
 mod log_output;
 mod logins;

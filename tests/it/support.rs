@@ -5,6 +5,7 @@ pub mod client;
 pub mod hog;
 pub mod node;
 pub mod process;
+pub mod program;
 pub mod proxy;
 pub mod readers;
 pub mod sockets;
