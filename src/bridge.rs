@@ -46,6 +46,7 @@ use crate::bridge::engineio::{Answer, Limits, Query, Session, Visit};
 use crate::bridge::node::NodeLeg;
 use crate::bridge::session::{Bridge, Client, Company};
 use crate::bridge::tagged::{Tagged, door};
+use crate::budget::Budget;
 use crate::config::{NodeLoss, Socket};
 use crate::live::{Live, Snapshot};
 use crate::metrics::Metrics;
@@ -72,6 +73,7 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Surroundings {
     pub(crate) live: Arc<Live>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) budget: Arc<Budget>,
     /// The native handlers, if the application has any.
     pub(crate) native: Option<EventService>,
     /// The application's router, for tagged channels.
@@ -289,15 +291,16 @@ impl Bridges {
         }
         let legs = self.surroundings.metrics.legs.with_label_values(&["node"]);
         let (node, handshake) = (&arrival.snapshot.node, &arrival.handshake);
+        let budget = &self.surroundings.budget;
         let polled = match &mut arrival.transport {
             Transport::Polling(_, session) => session.take(),
             Transport::WebSocket => None,
         };
         let opened = match polled {
-            Some(mut session) => node::upgrade(node, handshake, &mut session, legs)
+            Some(mut session) => node::upgrade(node, handshake, &mut session, budget, legs)
                 .await
                 .map(|leg| (leg, *session)),
-            None => node::open(node, handshake, legs).await,
+            None => node::open(node, handshake, budget, legs).await,
         };
         match opened {
             Ok(opened) => Ok(Reached::Node(Box::new(opened))),

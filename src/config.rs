@@ -189,7 +189,7 @@ pub struct Native {
     pub settings: Vec<(String, toml::Value, Span)>,
 }
 
-/// `[limits]`: what one client may cost.
+/// `[limits]`: what one client may cost, and what all of them together may hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// To a finished TLS handshake. Default 10 s.
@@ -208,6 +208,30 @@ pub struct Limits {
     pub replay: usize,
     /// Concurrent streams of an HTTP/2 connection. Default 128.
     pub streams: u32,
+    /// Client connections in all. Default: three quarters of the descriptors.
+    pub connections: Option<usize>,
+    /// Client connections of one address while more than half of `connections` are open. Default: three quarters of
+    /// `connections`.
+    pub connections_per_address: Option<usize>,
+    /// Requests, tunnels and legs that hold a connection to Node, else 503. Default: half of the descriptors.
+    pub node_requests: Option<usize>,
+    /// Of these, those of one address while more than half of `node_requests` are in use. Default: three quarters of
+    /// `node_requests`.
+    pub legs_per_address: Option<usize>,
+    /// Bridged sessions that have asked for no namespace yet; one more ends the oldest. Default: a quarter of
+    /// `node_requests`.
+    pub unconnected_sessions: Option<usize>,
+    /// Bytes that may wait for clients and sides. Default 25 %.
+    pub memory: MemoryLimit,
+}
+
+/// `memory` of `[limits]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// Of what the process may use: the limit of its cgroup, else the memory of the machine.
+    Share(Share),
+    /// Fixed.
+    Bytes(u64),
 }
 
 /// `[socket.ID]`: a live channel. The keys below `mode` are those of a bridge; a tunnel has their defaults.

@@ -40,13 +40,14 @@
 //!
 //! The code reads in this order: `cli` parses the command, `server` wires everything and holds the way of a request
 //! (`server::dispatch`), `live` keeps the table in force, `routing` decides, `config` reads the file, `upstream` is
-//! Node, `bridge` joins live channels, `certificate` reads those of both ends, `native` is the application's side, `apps`
+//! Node, `bridge` joins live channels, `budget` bounds what all clients together may hold, `certificate` reads those of both ends, `native` is the application's side, `apps`
 //! are the applications, `admin` and `metrics` show what happens.
 
 mod admin;
 #[doc(hidden)]
 pub mod apps;
 mod bridge;
+mod budget;
 mod certificate;
 #[doc(hidden)]
 pub mod cli;

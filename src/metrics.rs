@@ -53,6 +53,18 @@ pub(crate) struct Metrics {
     pub connections: IntGaugeVec,
     /// Refused or ended connections by `reason`.
     pub refused: IntCounterVec,
+    /// The bounds of `[limits]` by name, with the defaults that depend on the machine.
+    pub limits: IntGaugeVec,
+    /// Client connections that hold a descriptor.
+    pub open_connections: IntGauge,
+    /// Requests, tunnels and legs that hold a connection to Node.
+    pub node_requests: IntGauge,
+    /// Bridged sessions that are in no namespace.
+    pub unconnected_sessions: IntGauge,
+    /// Bytes that wait for clients and sides.
+    pub waiting_bytes: IntGauge,
+    /// Clients and streams that were ended for the sake of others, by `reason`.
+    pub ended: IntCounterVec,
     /// Requests that no side saw, by the `code` of the answer.
     pub rejected: IntCounterVec,
     /// Requests whose trusted proxies named a hop that is no address.
@@ -224,6 +236,32 @@ impl Metrics {
             refused: counters(
                 "strangler_connections_refused_total",
                 "Client connections that the proxy ended, by reason.",
+                &["reason"],
+            ),
+            limits: gauges(
+                "strangler_limit",
+                "Bounds of [limits] by name, with the defaults that depend on the machine.",
+                &["name"],
+            ),
+            open_connections: gauge(
+                "strangler_open_connections",
+                "Client connections that hold a descriptor, tunnels and bridged sockets included.",
+            ),
+            node_requests: gauge(
+                "strangler_node_requests",
+                "Requests, tunnels and legs that hold a connection to Node.",
+            ),
+            unconnected_sessions: gauge(
+                "strangler_unconnected_sessions",
+                "Bridged sessions that have asked for no namespace yet.",
+            ),
+            waiting_bytes: gauge(
+                "strangler_waiting_bytes",
+                "Bytes that wait for clients and sides, as limits.memory counts them.",
+            ),
+            ended: counters(
+                "strangler_ended_total",
+                "Clients and streams that the proxy ended for the sake of others, by reason.",
                 &["reason"],
             ),
             rejected: counters(

@@ -18,29 +18,34 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use axum::Router;
 use rustls::ServerConfig;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use crate::admin;
 use crate::bridge::{Bridges, Runtimes, Surroundings};
+use crate::budget::Budget;
 use crate::config;
 use crate::live::{Live, LoadError, Served, load};
 use crate::metrics::Metrics;
 use crate::native::App;
 use crate::native::events::EventService;
 use crate::native::runtime::NativeRuntime;
-use crate::server::accept::{Connection, Exhausted, Seat, Shared};
+use crate::server::accept::{Connection, Seat, Shared};
 use crate::server::tls::Certificates;
 use crate::upstream::hop::ViaName;
 use crate::upstream::process::NodeProcess;
 
 pub use crate::certificate::CertificateError;
 pub use handover::{hand_over, inherited_by_us};
+
+/// However many are refused, the budget is looked at no more often than this.
+const PRESSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why the proxy does not start. Each reads as one clear line; `Routes` has a report of its own.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +75,7 @@ pub struct Server {
     admin: Option<TcpListener>,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
+    budget: Arc<Budget>,
     certificates: Arc<Certificates>,
     tls: Arc<ServerConfig>,
     native: Option<(NativeRuntime, Router, NativeThreads)>,
@@ -158,11 +164,13 @@ impl Server {
             abort: watch::channel(false).0,
         };
         let tls = tls::server_config(Arc::clone(&certificates));
+        let budget = Budget::of_this_process(Arc::clone(&metrics), &config.limits);
         Ok(Self {
             listener,
             admin,
             live,
             metrics,
+            budget,
             certificates,
             tls,
             native,
@@ -211,6 +219,7 @@ impl Server {
             admin,
             live,
             metrics,
+            budget,
             certificates,
             tls,
             native,
@@ -263,9 +272,11 @@ impl Server {
         };
         let finishing = native.clone();
         let (seats, given): (Vec<_>, Vec<_>) = (0..parallelism()).map(|_| Seat::new()).unzip();
+        background.spawn(relieve(Arc::clone(&budget), Arc::clone(&live)));
         let surroundings = Surroundings {
             live: Arc::clone(&live),
             metrics: Arc::clone(&metrics),
+            budget: Arc::clone(&budget),
             native: events,
             router,
             handlers: start_threads("handlers", &stop).map_err(StartError::Threads)?,
@@ -276,13 +287,13 @@ impl Server {
         let shared = Arc::new(Shared {
             live: Arc::clone(&live),
             metrics,
+            budget,
             native,
             bridges: Arc::clone(&bridges),
             tls,
             via: ViaName::new(),
             stop: stop.drain.subscribe(),
             seats,
-            exhausted: Exhausted::default(),
         });
         let mut acceptors =
             start_acceptors(&listener, &shared, given, &stop).map_err(StartError::Threads)?;
@@ -322,6 +333,21 @@ impl Server {
         drop(native_threads);
         info!("stopped");
         Ok(())
+    }
+}
+
+/// Looks after the budget, with the bounds of the table in force.
+async fn relieve(budget: Arc<Budget>, live: Arc<Live>) {
+    let mut generation = live.generation();
+    loop {
+        generation.mark_unchanged();
+        budget.apply(&live.load().table.config().limits);
+        let pause = budget.relieve(Instant::now());
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = budget.pressed() => sleep(PRESSED_PAUSE).await,
+            _ = generation.changed() => {}
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! when a leg is opened for it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
@@ -11,6 +12,7 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 
+use crate::budget::addresses::Address;
 use crate::routing::RequestHead;
 
 /// A client's first request.
@@ -21,6 +23,8 @@ pub(crate) struct Handshake {
     /// too: an idle client shall not cost two maps.
     pub(crate) headers: HeaderMap,
     pub(crate) address: IpAddr,
+    /// Whose legs count together; `None` for a client behind a trusted proxy.
+    pub(crate) origin: Option<Arc<Address>>,
 }
 
 /// The same headers with their values in a buffer of their own. Those of a request are slices of the buffer that it was
@@ -50,7 +54,21 @@ impl Handshake {
             uri: Uri::try_from(target).unwrap_or_else(|_| uri.clone()),
             headers: compact(headers),
             address,
+            origin: None,
         }
+    }
+
+    /// Bytes that it takes.
+    pub(crate) fn size(&self) -> usize {
+        let fields = self.headers.iter();
+        let target = self
+            .uri
+            .path_and_query()
+            .map_or(0, |target| target.as_str().len());
+        target
+            + fields
+                .map(|(name, value)| name.as_str().len() + value.len())
+                .sum::<usize>()
     }
 
     /// What the table looks at.
@@ -120,6 +138,7 @@ mod tests {
                 .expect("a target"),
             headers: HeaderMap::new(),
             address: [127, 0, 0, 1].into(),
+            origin: None,
         };
         assert_eq!(
             handshake.engine_request(Some("abc")).uri(),

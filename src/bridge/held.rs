@@ -103,6 +103,11 @@ impl Holding {
         self.bytes > MOST_BYTES || self.held.len() > MOST_EVENTS
     }
 
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The event of this number, unless it took too long.
     pub(crate) fn release(&mut self, id: u64) -> Option<Held> {
         let position = self.held.iter().position(|held| held.id == id)?;

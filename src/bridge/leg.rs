@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::bridge::engineio::{Limits, Message};
 use crate::bridge::websocket::{self, Role, WebSocket};
+use crate::budget::NodePlace;
 use crate::metrics::Counted;
 
 /// Largest message that a leg accepts. A server bounds what clients send, never what it sends.
@@ -62,6 +63,7 @@ pub(crate) enum LegEnd {
 pub(crate) struct Leg<S> {
     socket: WebSocket<S>,
     _open: Counted,
+    place: Option<NodePlace>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
@@ -97,7 +99,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         Self {
             socket: WebSocket::new(stream, Role::Client, MOST),
             _open: Counted::new(legs),
+            place: None,
         }
+    }
+
+    /// Keeps its place in the budget for as long as it is open.
+    pub(crate) fn keep(&mut self, place: NodePlace) {
+        self.place = Some(place);
     }
 
     async fn text(&mut self) -> Result<Bytes, LegEnd> {
@@ -165,6 +173,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     /// Bytes that the far end has not taken.
     pub(crate) fn queued(&self) -> usize {
         self.socket.queued()
+    }
+
+    /// Bytes of a message that is not complete.
+    pub(crate) fn partial(&self) -> usize {
+        self.socket.partial()
     }
 
     /// Ends it in order, as a client does that leaves.

@@ -132,6 +132,12 @@ impl Namespace {
         self.for_node.bytes + self.for_native.bytes
     }
 
+    /// Bytes that are kept for as long as the client is in.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let node_id = self.node_id.as_ref().map_or(0, String::len);
+        size_of::<Self>() + self.name.len() + self.auth.len() + node_id
+    }
+
     /// The payload of a CONNECT that asks Node for the same session as before, as socket.io-client does it.
     pub(crate) fn auth_again(&self) -> String {
         let Some(recovery) = &self.recovery else {

@@ -11,6 +11,7 @@ use crate::bridge::engineio::Limits;
 use crate::bridge::handshake::Handshake;
 use crate::bridge::leg::{Leg, LegEnd};
 use crate::bridge::rewind::Rewind;
+use crate::budget::{Budget, NoPlace, NodePlace};
 use crate::upstream::Target;
 use crate::upstream::connect::NodeStream;
 use crate::upstream::forward::ForwardError;
@@ -44,6 +45,8 @@ pub(crate) enum NoLeg {
     Refused(Box<Response<Bytes>>),
     /// Node is away, or not what it should be.
     Away(ForwardError),
+    /// Too many connections to Node are in use.
+    NoPlace(NoPlace),
     /// Too many clients wait for Node already.
     Crowded,
     /// The proxy stops.
@@ -72,11 +75,14 @@ pub(crate) async fn open_stream(
 pub(crate) async fn open(
     target: &Arc<Target>,
     handshake: &Handshake,
+    budget: &Budget,
     legs: IntGauge,
 ) -> Result<(NodeLeg, NodeSession), NoLeg> {
+    let place = place(budget, handshake)?;
     let request = handshake.engine_request(None);
     let (stream, first, template) = open_stream(target, request).await?;
-    let (leg, packet) = in_time(target, Leg::open(Rewind::new(first, stream), legs)).await?;
+    let (mut leg, packet) = in_time(target, Leg::open(Rewind::new(first, stream), legs)).await?;
+    leg.keep(place);
     let session = NodeSession {
         limits: packet.limits(),
         sid: packet.sid,
@@ -91,12 +97,22 @@ pub(crate) async fn upgrade(
     target: &Arc<Target>,
     handshake: &Handshake,
     session: &mut NodeSession,
+    budget: &Budget,
     legs: IntGauge,
 ) -> Result<NodeLeg, NoLeg> {
+    let place = place(budget, handshake)?;
     let request = handshake.engine_request(Some(&session.sid));
     let (stream, first, switched) = open_stream(target, request).await?;
     session.switched = switched;
-    in_time(target, Leg::upgrade(Rewind::new(first, stream), legs)).await
+    let mut leg = in_time(target, Leg::upgrade(Rewind::new(first, stream), legs)).await?;
+    leg.keep(place);
+    Ok(leg)
+}
+
+/// A place for the leg of this client.
+pub(crate) fn place(budget: &Budget, handshake: &Handshake) -> Result<NodePlace, NoLeg> {
+    let place = budget.ask_node(handshake.origin.as_ref());
+    place.map_err(NoLeg::NoPlace)
 }
 
 async fn in_time<T>(

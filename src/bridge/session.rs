@@ -32,6 +32,8 @@ use crate::bridge::node::{NoLeg, NodeLeg};
 use crate::bridge::replays::{Replays, Turn};
 use crate::bridge::unit::{Assembly, Unit};
 use crate::bridge::{Registration, Surroundings, Waiting};
+use crate::budget::Unconnected;
+use crate::budget::waiter::Waiter;
 use crate::config::{self, Flips};
 use crate::live::Snapshot;
 use crate::metrics::Share;
@@ -142,6 +144,10 @@ pub(crate) struct Bridge {
     last_of_node: usize,
     asked: Asked,
     queued: Queued,
+    /// All that waits for the client and for its sides.
+    waiter: Arc<Waiter>,
+    /// Until the client asks for a namespace.
+    unconnected: Option<Unconnected>,
     /// The client was admitted although Node is away.
     waiting: Option<Waiting>,
 }
@@ -164,6 +170,8 @@ enum Step {
     /// All clients of the socket have their legs.
     Settled,
     Deadline,
+    /// It has to go, for the sake of others.
+    Ended,
     Stop,
 }
 
@@ -188,7 +196,10 @@ impl Bridge {
         let settings = &snapshot.table.config().sockets[socket];
         let (id, flips) = (settings.id.clone(), settings.flips);
         let (sender, outcomes) = mpsc::unbounded();
+        let waiter = Waiter::new(&surroundings.budget);
         Self {
+            unconnected: Some(surroundings.budget.unconnected(&waiter)),
+            waiter,
             generation: surroundings.live.generation(),
             surroundings,
             socket: id,
@@ -253,6 +264,7 @@ impl Bridge {
             node_barrier,
             native_barrier,
             turn,
+            waiter,
             ..
         } = *self;
         // A goodbye may take its time, and the other clients need not wait for it.
@@ -273,7 +285,11 @@ impl Bridge {
                 End::Drop => session.discard(),
             }
         };
-        let _ = tokio::join!(legs, session);
+        let goodbye = async { tokio::join!(legs, session) };
+        tokio::select! {
+            _ = goodbye => {}
+            () = waiter.ended() => {}
+        }
     }
 
     /// Waits for the next thing to happen. Everything that is queued is written meanwhile.
@@ -304,9 +320,16 @@ impl Bridge {
             namespaces,
             node_barrier,
             native_barrier,
+            waiter,
+            handshake,
+            from_client,
+            from_node,
+            from_native,
             ..
         } = self;
         let waiting = namespaces.iter().map(Namespace::waiting_bytes).sum();
+        let kept: usize = namespaces.iter().map(Namespace::kept_bytes).sum();
+        let partial = from_client.bytes() + from_node.bytes() + from_native.bytes();
         let mut ends = Ends {
             session,
             node,
@@ -314,6 +337,8 @@ impl Bridge {
             full: holding.is_full(),
             queued,
             waiting,
+            waiter,
+            kept: kept + partial + holding.bytes() + handshake.size(),
         };
         let mut stop = surroundings.stop.clone();
         tokio::select! {
@@ -329,6 +354,7 @@ impl Bridge {
                     None => std::future::pending().await,
                 }
             } => Step::Deadline,
+            () = waiter.ended() => Step::Ended,
             Ok(_) = stop.wait_for(|stop| *stop) => Step::Stop,
         }
     }
@@ -381,6 +407,7 @@ impl Bridge {
                 Ok(())
             }
             Step::Deadline => self.overdue().await,
+            Step::Ended => Err(End::Drop),
             Step::Stop => Err(End::GoAway),
         }
     }
@@ -466,6 +493,9 @@ struct Ends<'b> {
     queued: &'b mut Queued,
     /// Bytes that wait for a Node that is on its way.
     waiting: usize,
+    waiter: &'b Waiter,
+    /// Bytes that are kept of the client beside what is queued.
+    kept: usize,
 }
 
 impl Ends<'_> {
@@ -484,7 +514,11 @@ impl Ends<'_> {
         if node_first && let Poll::Ready(step) = self.poll_legs(context) {
             return Poll::Ready(step);
         }
-        if let Poll::Ready(message) = self.session.poll_next(context) {
+        let before = self.session.queued();
+        let message = self.session.poll_next(context);
+        let taken = before.saturating_sub(self.session.queued());
+        self.waiter.moved(taken);
+        if let Poll::Ready(message) = message {
             return Poll::Ready(Step::Client(message));
         }
         let step = self.poll_legs(context);
@@ -499,8 +533,18 @@ impl Ends<'_> {
             _ => 0,
         };
         self.queued.node.set(node + self.waiting);
-        let native = self.native.as_ref().map_or(0, |leg| leg.queued());
+        let (native, from_native) = match self.native {
+            Some(leg) => (leg.queued(), leg.partial()),
+            None => (0, 0),
+        };
         self.queued.native.set(native);
+        let from_node = match self.node {
+            NodeSide::Open(leg) => leg.partial(),
+            _ => 0,
+        };
+        let partial = self.session.partial() + from_node + from_native;
+        let others = node + self.waiting + native + partial + self.kept;
+        self.waiter.set(self.session.queued(), others);
     }
 
     fn poll_legs(&mut self, context: &mut Context<'_>) -> Poll<Step> {

@@ -34,6 +34,7 @@ use crate::bridge::node::NoLeg;
 use crate::bridge::rewind::Rewind;
 use crate::bridge::websocket::{Message, Role, WebSocket, WebSocketError};
 use crate::bridge::{Surroundings, Waiting};
+use crate::budget::waiter::Waiter;
 use crate::config::{self, Flips};
 use crate::live::{Snapshot, Trial};
 use crate::metrics::{Counted, Share};
@@ -89,6 +90,8 @@ pub(crate) struct Tagged {
     stop: watch::Receiver<bool>,
     legs_first: bool,
     queued: Queued,
+    /// All that waits for the client and for its sides.
+    waiter: Arc<Waiter>,
     _open: Counted,
 }
 
@@ -108,6 +111,8 @@ enum Step {
     NativeOpened(Option<Result<NativeLeg, NoNative>>),
     Table,
     Deadline,
+    /// It has to go, for the sake of others.
+    Ended,
     Stop,
 }
 
@@ -140,6 +145,7 @@ impl Tagged {
             generation: surroundings.live.generation(),
             stop: surroundings.stop.clone(),
             _open: Counted::new(metrics.bridges.clone()),
+            waiter: Waiter::new(&surroundings.budget),
             surroundings,
             socket: id,
             handshake: Arc::new(handshake),
@@ -197,6 +203,8 @@ impl Tagged {
             client_is_done: self.closing.client_has_closed(),
             client_is_gone: self.closing.client_is_gone(),
             queued: &mut self.queued,
+            waiter: &self.waiter,
+            kept: self.handshake.size(),
         };
         tokio::select! {
             biased;
@@ -208,6 +216,7 @@ impl Tagged {
                     None => std::future::pending().await,
                 }
             } => Step::Deadline,
+            () = self.waiter.ended() => Step::Ended,
             Ok(_) = self.stop.wait_for(|stop| *stop) => Step::Stop,
         }
     }
@@ -237,6 +246,7 @@ impl Tagged {
             Step::NativeOpened(opened) => self.attach_native(opened),
             Step::Table => self.follow_table(),
             Step::Deadline => self.overdue(),
+            Step::Ended => Err(End::Drop),
             Step::Stop => self.go_away(),
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use socketioxide::extract::SocketRef;
 use tempfile::TempDir;
 use tokio::io::{DuplexStream, duplex};
 use tokio::time::Instant;
@@ -45,6 +46,9 @@ const ONE: &str = r#"events = { all = ["silent"] }"#;
 /// What Node's `connectTimeout` is by default.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(45);
 
+/// Bytes of the answer to `large`.
+const LARGE: usize = 300_000;
+
 struct Place {
     bridges: Arc<Bridges>,
     live: Arc<Live>,
@@ -54,14 +58,19 @@ struct Place {
 
 impl Place {
     fn new(events: &str) -> Self {
+        Self::with_queue("64KiB", events)
+    }
+
+    fn with_queue(queue: &str, events: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let routes = folder.path().join("routes.toml");
-        std::fs::write(&routes, format!("{ROUTES}{events}")).expect("routes.toml");
-        let app = NativeApp::new().on_event(
-            "/",
-            "silent",
-            async |_: socketioxide::extract::SocketRef| {},
-        );
+        let tables = ROUTES.replace("64KiB", queue);
+        std::fs::write(&routes, format!("{tables}{events}")).expect("routes.toml");
+        let app = NativeApp::new()
+            .on_event("/", "silent", async |_: SocketRef| {})
+            .on_event("/", "large", async |socket: SocketRef| {
+                socket.emit("large", &"x".repeat(LARGE)).ok();
+            });
         let metrics = Arc::new(Metrics::new());
         let live = Live::start(
             load(&routes).expect("a good file"),
@@ -71,6 +80,12 @@ impl Place {
         .expect("a good table");
         let (stop, stopped) = watch::channel(false);
         let surroundings = Surroundings {
+            budget: Budget::new(
+                Arc::clone(&metrics),
+                &crate::config::Limits::default(),
+                1000,
+                1 << 30,
+            ),
             live: Arc::clone(&live),
             metrics,
             native: app.into_parts().1,
@@ -162,6 +177,77 @@ async fn small_events_that_wait_count_with_what_they_take() {
     let _ = client.flush().await;
     let ended = tokio::time::timeout(Duration::from_secs(5), client.next()).await;
     assert!(matches!(ended, Ok(None | Some(Err(_)))), "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_sends_with_connect_counts_for_as_long_as_it_is_kept() {
+    let place = Place::new(ALL);
+    let mut client = place.client().await;
+    let connect = format!("40{{\"token\":\"{}\"}}", "x".repeat(30_000));
+    client.queue(&Message::Text(connect.into()));
+    client.flush().await.expect("the session reads");
+    let joined = hear(&mut client).await;
+    assert!(joined.starts_with(b"40{"), "{joined:?}");
+    let waiting = place.bridges.surroundings.metrics.waiting_bytes.clone();
+    while waiting.get() < 30_000 {
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    while waiting.get() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_the_memory_budget_the_largest_waiters_are_ended() {
+    const LIMIT: u64 = 2 * LARGE as u64;
+    let place = Place::with_queue("1MiB", ALL);
+    let Surroundings {
+        budget, metrics, ..
+    } = &*place.bridges.surroundings;
+    budget.apply(&crate::config::Limits {
+        memory: crate::config::MemoryLimit::Bytes(LIMIT),
+        ..crate::config::Limits::default()
+    });
+    let ended = metrics.ended.with_label_values(&["memory"]);
+    let mut clients = Vec::new();
+    while ended.get() < 3 {
+        let mut client = place.client().await;
+        say(&mut client, "40").await;
+        hear(&mut client).await;
+        // Nobody reads the answer.
+        say(&mut client, "42[\"large\"]").await;
+        clients.push(client);
+        assert!(clients.len() < 20, "{}", metrics.waiting_bytes.get());
+    }
+    assert!(metrics.waiting_bytes.get() <= i64::try_from(LIMIT).expect("it fits"));
+    let mut newcomer = place.client().await;
+    say(&mut newcomer, "40").await;
+    let joined = hear(&mut newcomer).await;
+    assert!(joined.starts_with(b"40{"), "{joined:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_in_no_namespace_are_bounded() {
+    let place = Place::new(ALL);
+    let Surroundings {
+        budget, metrics, ..
+    } = &*place.bridges.surroundings;
+    budget.apply(&crate::config::Limits {
+        unconnected_sessions: Some(2),
+        ..crate::config::Limits::default()
+    });
+    let mut connected = place.client().await;
+    say(&mut connected, "40").await;
+    hear(&mut connected).await;
+    let mut oldest = place.client().await;
+    let (_second, _third) = (place.client().await, place.client().await);
+    let ended = oldest.next().await;
+    assert!(matches!(ended, None | Some(Err(_))), "{ended:?}");
+    assert_eq!(metrics.unconnected_sessions.get(), 2);
+    assert_eq!(metrics.ended.with_label_values(&["unconnected"]).get(), 1);
+    let stays = tokio::time::timeout(CONNECT_TIMEOUT / 2, hear(&mut connected)).await;
+    assert!(stays.is_err(), "{stays:?}");
 }
 
 #[tokio::test(start_paused = true)]

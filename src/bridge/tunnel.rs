@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::bridge::frames::Frames;
+use crate::budget::waiter::Waiter;
 
 /// Bytes moved at once. They live on the stack: an idle tunnel holds no buffer.
 const CHUNK: usize = 16 * 1024;
@@ -26,17 +27,20 @@ const GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
 /// The same from a client, which must mask (RFC 6455 §5.3); a mask of zeros hides nothing and needs to hide nothing.
 const GOING_AWAY_MASKED: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
 
-/// Passes bytes both ways until both ends are done, or one is gone. With `websocket`, a `stop` that becomes true closes
+/// Passes bytes both ways until both ends are done, or one is gone; `waiter` learns what waits meanwhile. With `websocket`, a `stop` that becomes true closes
 /// both ends with 1001 between two frames.
 pub(crate) async fn tunnel(
     client: impl AsyncRead + AsyncWrite + Unpin,
     node: impl AsyncRead + AsyncWrite + Unpin,
     websocket: bool,
+    waiter: Option<&Waiter>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut tunnel = Tunnel {
         client,
         node,
+        waiter,
+        taken: 0,
         up: Direction::default(),
         down: Direction::default(),
     };
@@ -61,16 +65,19 @@ pub(crate) async fn tunnel(
     .await;
 }
 
-struct Tunnel<C, N> {
+struct Tunnel<'w, C, N> {
     client: C,
     node: N,
+    waiter: Option<&'w Waiter>,
+    /// Bytes that the client has taken, as the waiter knows it.
+    taken: u64,
     /// Client to Node.
     up: Direction,
     /// Node to client.
     down: Direction,
 }
 
-impl<C: AsyncRead + AsyncWrite + Unpin, N: AsyncRead + AsyncWrite + Unpin> Tunnel<C, N> {
+impl<C: AsyncRead + AsyncWrite + Unpin, N: AsyncRead + AsyncWrite + Unpin> Tunnel<'_, C, N> {
     /// Copies until both directions have ended, or one has and the other says nothing more.
     async fn copy(&mut self) {
         std::future::poll_fn(|context| self.poll_copy(context, 1)).await;
@@ -91,6 +98,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin, N: AsyncRead + AsyncWrite + Unpin> Tunne
         let down = self
             .down
             .poll_copy(context, &mut self.node, &mut self.client);
+        self.count();
         let ended = usize::from(up.is_ready()) + usize::from(down.is_ready());
         let gone = (up.is_ready() && self.up.broken) || (down.is_ready() && self.down.broken);
         if gone || ended >= directions {
@@ -98,6 +106,15 @@ impl<C: AsyncRead + AsyncWrite + Unpin, N: AsyncRead + AsyncWrite + Unpin> Tunne
         } else {
             Poll::Pending
         }
+    }
+
+    fn count(&mut self) {
+        let Some(waiter) = self.waiter else { return };
+        let taken = self.down.moved - self.down.rest.len() as u64;
+        let since = usize::try_from(taken - self.taken).unwrap_or(usize::MAX);
+        self.taken = taken;
+        waiter.moved(since);
+        waiter.set(self.down.rest.len(), self.up.rest.len());
     }
 
     /// Goes on copying until each direction stands between two frames and has said goodbye.
@@ -270,7 +287,7 @@ mod tests {
         let (client, mut client_far) = duplex(1024);
         let (node, mut node_far) = duplex(1024);
         let (stop, stopped) = watch::channel(false);
-        let running = tokio::spawn(tunnel(client, node, true, stopped));
+        let running = tokio::spawn(tunnel(client, node, true, None, stopped));
         // A text frame of five bytes.
         let message = [0x81, 5, b'h', b'e', b'l', b'l', b'o'];
         node_far
@@ -311,7 +328,7 @@ mod tests {
         let client = tokio::io::BufWriter::with_capacity(64, client);
         let node = breaking([7; 40]);
         let (_stop, stopped) = watch::channel(false);
-        let running = tokio::spawn(tunnel(client, node, false, stopped));
+        let running = tokio::spawn(tunnel(client, node, false, None, stopped));
         let mut answer = Vec::new();
         client_far.read_to_end(&mut answer).await.expect("read");
         assert_eq!(answer, [7; 40]);
@@ -342,7 +359,7 @@ mod tests {
         let (client, client_far) = duplex(64);
         let (node, node_far) = duplex(64);
         let (_stop, stopped) = watch::channel(false);
-        let running = tokio::spawn(tunnel(client, node, true, stopped));
+        let running = tokio::spawn(tunnel(client, node, true, None, stopped));
         drop(node_far);
         running
             .await
@@ -355,7 +372,7 @@ mod tests {
         let (client, mut client_far) = duplex(64);
         let (node, mut node_far) = duplex(64);
         let (_stop, stopped) = watch::channel(false);
-        let running = tokio::spawn(tunnel(client, node, false, stopped));
+        let running = tokio::spawn(tunnel(client, node, false, None, stopped));
         client_far.write_all(b"question").await.expect("write");
         client_far.shutdown().await.expect("half close");
         let mut question = String::new();

@@ -73,6 +73,11 @@ impl Assembly {
         }
     }
 
+    /// Bytes of the packet that is not complete.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |unit| unit.size())
+    }
+
     /// Whether attachments are missing.
     pub(crate) fn is_partial(&self) -> bool {
         self.0.is_some()

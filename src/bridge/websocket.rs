@@ -110,6 +110,11 @@ impl<S> WebSocket<S> {
     pub(crate) fn queued(&self) -> usize {
         self.unwritten.len()
     }
+
+    /// Bytes that came and are no whole message yet.
+    pub(crate) fn partial(&self) -> usize {
+        self.unread.len() + self.decoder.partial()
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {

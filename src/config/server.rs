@@ -10,7 +10,7 @@ use crate::config::diagnostic::Code;
 use crate::config::reader::Table;
 use crate::config::source::Source;
 use crate::config::value::Value;
-use crate::config::{Limits, Server, Span, keys};
+use crate::config::{Limits, MemoryLimit, Server, Share, Span, keys};
 
 /// The shortest and the longest time that a timeout may take.
 pub(super) const TIMEOUT: (Duration, Duration) =
@@ -94,6 +94,10 @@ pub(super) fn limits(value: &Value<'_>, table: Table<'_>) -> Limits {
     let streams = table
         .get("streams")
         .and_then(|value| value.integer(1..=10_000));
+    let count = |key| {
+        let value = table.get(key)?.integer(1..=1_000_000)?;
+        usize::try_from(value).ok()
+    };
     Limits {
         handshake_timeout: duration("handshake_timeout", default.handshake_timeout),
         header_timeout: duration("header_timeout", default.header_timeout),
@@ -105,7 +109,25 @@ pub(super) fn limits(value: &Value<'_>, table: Table<'_>) -> Limits {
         streams: streams
             .and_then(|streams| u32::try_from(streams).ok())
             .unwrap_or(default.streams),
+        connections: count("connections"),
+        connections_per_address: count("connections_per_address"),
+        node_requests: count("node_requests"),
+        legs_per_address: count("legs_per_address"),
+        unconnected_sessions: count("unconnected_sessions"),
+        memory: table
+            .get("memory")
+            .and_then(|value| memory(&value))
+            .unwrap_or(default.memory),
     }
+}
+
+/// A share of what the process may use, or a size.
+fn memory(value: &Value<'_>) -> Option<MemoryLimit> {
+    const MIB: u64 = 1024 * 1024;
+    if value.text()?.as_str().ends_with('%') {
+        return value.share(100..=10_000).map(MemoryLimit::Share);
+    }
+    value.size(MIB..=1024 * 1024 * MIB).map(MemoryLimit::Bytes)
 }
 
 impl Default for Limits {
@@ -119,6 +141,12 @@ impl Default for Limits {
             min_rate: 64,
             replay: 64 * 1024,
             streams: 128,
+            connections: None,
+            connections_per_address: None,
+            node_requests: None,
+            legs_per_address: None,
+            unconnected_sessions: None,
+            memory: MemoryLimit::Share(Share(2_500)),
         }
     }
 }

@@ -97,6 +97,12 @@ fn a_complete_file_means_what_it_says() {
             min_rate: 128,
             replay: 1024 * 1024,
             streams: 64,
+            connections: Some(5_000),
+            connections_per_address: Some(200),
+            node_requests: Some(1_000),
+            legs_per_address: Some(100),
+            unconnected_sessions: Some(50),
+            memory: MemoryLimit::Bytes(256 * 1024 * 1024),
         }
     );
     let native = config.native.expect("there is a [native]");

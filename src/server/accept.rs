@@ -5,8 +5,8 @@ use std::fs::File;
 use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::bridge::Bridges;
+use crate::budget::waiter::Waiter;
+use crate::budget::{Budget, ConnectionPlace, NoPlace};
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::native::runtime::NativeRuntime;
@@ -33,9 +35,6 @@ use crate::upstream::pool::Pool;
 /// If not even the spare descriptor helps, accepting again at once would spin: nothing tells when one becomes free.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
-/// Between two lines of the log that say so.
-const EXHAUSTED_LOG: Duration = Duration::from_secs(1);
-
 /// A silent connection is probed after this long.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -44,6 +43,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 pub(super) struct Shared {
     pub(super) live: Arc<Live>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) budget: Arc<Budget>,
     pub(super) native: Option<NativeRuntime>,
     pub(super) bridges: Arc<Bridges>,
     pub(super) tls: Arc<ServerConfig>,
@@ -52,21 +52,6 @@ pub(super) struct Shared {
     pub(super) stop: watch::Receiver<bool>,
     /// One for each accepting thread.
     pub(super) seats: Vec<Seat>,
-    pub(super) exhausted: Exhausted,
-}
-
-/// When the log last said that there is no descriptor left, for all threads together.
-#[derive(Debug, Default)]
-pub(super) struct Exhausted(Mutex<Option<Instant>>);
-
-impl Exhausted {
-    fn log(&self, error: &io::Error) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= EXHAUSTED_LOG) {
-            *last = Some(Instant::now());
-            warn!(%error, "no connection can be accepted for the moment");
-        }
-    }
 }
 
 /// A descriptor that is kept for the moment when there is no other: the connections that wait in the kernel's queue are
@@ -101,7 +86,7 @@ pub(super) struct Seat {
 }
 
 /// A client that is accepted and not yet served.
-pub(super) type Connection = (StdStream, SocketAddr);
+pub(super) type Connection = (StdStream, SocketAddr, ConnectionPlace);
 
 impl Seat {
     pub(super) fn new() -> (Self, UnboundedReceiver<Connection>) {
@@ -155,20 +140,52 @@ impl Acceptor {
         &self.shared.seats[self.number]
     }
 
+    /// Nobody can be let in, which the log says once a second.
+    fn turned_away(&self, reason: &'static str, cause: String) {
+        self.refused(reason);
+        self.shared
+            .live
+            .log
+            .log(("turned away", reason), move |count| {
+                warn!(
+                    reason,
+                    cause, count, "no connection can be accepted for the moment"
+                );
+            });
+    }
+
+    /// Serves a client if there is a place for it. One that has to leave hears so at once, instead of waiting in the
+    /// kernel's queue.
+    fn admit(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let snapshot = self.shared.live.load();
+        let trusted = &snapshot.table.config().server.trusted_proxies;
+        let ip = peer.ip().to_canonical();
+        let is_shared = trusted.iter().any(|network| network.contains(&ip));
+        match self.shared.budget.connect((!is_shared).then_some(ip)) {
+            Ok(place) => self.place(stream, peer, place),
+            Err(NoPlace::Full) => {
+                self.turned_away("connections", "all places of clients are taken".to_owned());
+            }
+            Err(NoPlace::Address) => {
+                self.turned_away("address", "one address has more than its part".to_owned());
+            }
+        }
+    }
+
     /// Serves a client here, or gives it to the thread that has the fewest.
-    fn place(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn place(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, place: ConnectionPlace) {
         let own = self.seat();
         let emptiest = self.shared.seats.iter().min_by_key(|seat| seat.open());
         let Some(seat) = emptiest.filter(|seat| seat.open() < own.open()) else {
             own.open.fetch_add(1, Relaxed);
-            return self.serve(stream, peer);
+            return self.serve(stream, peer, place);
         };
         let Ok(stream) = stream.into_std() else {
             return;
         };
         // Counted before it arrives, or a burst would all go the same way.
         seat.open.fetch_add(1, Relaxed);
-        if let Err(refused) = seat.connections.send((stream, peer)) {
+        if let Err(refused) = seat.connections.send((stream, peer, place)) {
             // A thread that has left its loop takes no more.
             seat.open.fetch_sub(1, Relaxed);
             own.open.fetch_add(1, Relaxed);
@@ -177,9 +194,9 @@ impl Acceptor {
     }
 
     /// Serves a client that was placed here.
-    fn take(self: &Arc<Self>, (stream, peer): Connection) {
+    fn take(self: &Arc<Self>, (stream, peer, place): Connection) {
         match TcpStream::from_std(stream) {
-            Ok(stream) => self.serve(stream, peer),
+            Ok(stream) => self.serve(stream, peer, place),
             Err(error) => {
                 self.seat().open.fetch_sub(1, Relaxed);
                 debug!(%error, "a connection was gone before it was served");
@@ -187,9 +204,9 @@ impl Acceptor {
         }
     }
 
-    fn serve(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn serve(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, place: ConnectionPlace) {
         let seated = Seated(Arc::clone(self));
-        self.tasks.spawn(shake_hands(seated, stream, peer));
+        self.tasks.spawn(shake_hands(seated, stream, peer, place));
     }
 }
 
@@ -201,7 +218,7 @@ pub(super) async fn run(
     mut given: UnboundedReceiver<Connection>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let pool = Pool::new(&shared.metrics);
+    let pool = Pool::new(&shared.metrics, &shared.budget);
     tokio::spawn(Arc::clone(&pool).expire());
     let mut stop = shared.stop.clone();
     let mut spare = Spare::open();
@@ -231,10 +248,9 @@ pub(super) async fn run(
         };
         pause = None;
         match accepted {
-            Ok((stream, peer)) => acceptor.place(stream, peer),
+            Ok((stream, peer)) => acceptor.admit(stream, peer),
             Err(error) if is_exhausted(&error) => {
-                acceptor.refused("exhausted");
-                acceptor.shared.exhausted.log(&error);
+                acceptor.turned_away("exhausted", error.to_string());
                 if !spare.turn_away(&listener).await {
                     pause = Some(Instant::now() + EXHAUSTED_PAUSE);
                 }
@@ -245,7 +261,7 @@ pub(super) async fn run(
     // Whoever the kernel has accepted already would be reset with the socket.
     let next = || poll_fn(|context| Poll::Ready(listener.poll_accept(context)));
     while let Poll::Ready(Ok((stream, peer))) = unconstrained(next()).await {
-        acceptor.place(stream, peer);
+        acceptor.admit(stream, peer);
     }
     drop(listener);
     given.close();
@@ -269,7 +285,7 @@ fn is_exhausted(error: &io::Error) -> bool {
 }
 
 /// The connection gets a task of its own, so that it does not go on holding what the handshake needed.
-async fn shake_hands(seated: Seated, stream: TcpStream, peer: SocketAddr) {
+async fn shake_hands(seated: Seated, stream: TcpStream, peer: SocketAddr, place: ConnectionPlace) {
     let acceptor = Arc::clone(&seated.0);
     let limit = acceptor
         .shared
@@ -292,10 +308,13 @@ async fn shake_hands(seated: Seated, stream: TcpStream, peer: SocketAddr) {
         Ok(Ok(stream)) => {
             let stream = Box::new(stream);
             let tasks = acceptor.tasks.clone();
-            tasks.spawn(async move {
-                connection::serve(acceptor, stream, peer, local).await;
+            let waiter = Waiter::new(&acceptor.shared.budget);
+            let own = Arc::clone(&waiter);
+            let task = tasks.spawn(async move {
+                connection::serve(acceptor, stream, (peer, local), place, own).await;
                 drop(seated);
             });
+            waiter.runs_as(task.abort_handle());
         }
         Ok(Err(error)) => {
             acceptor.refused("handshake");

@@ -6,11 +6,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::budget::waiter::{Hold, Waiter};
 use crate::native::runtime::NativeBody;
 use crate::server::watchdog::ClientState;
 use crate::upstream::forward::{BoxError, NodeBody};
@@ -25,52 +26,60 @@ pub(super) struct BodyTooLarge;
 #[error("the client broke off its request body")]
 pub(super) struct ClientBroke(#[source] hyper::Error);
 
-/// Whether a body waits for the client, as the watchdog sees it.
+/// The body of a client's request, bounded and watched.
 #[derive(Debug)]
-struct Turn {
+pub(super) struct ClientBody {
+    body: Incoming,
+    left: u64,
     state: Arc<ClientState>,
+    waiter: Arc<Waiter>,
+    /// Only the client can move it on.
     waits: bool,
 }
 
-impl Turn {
-    fn new(state: Arc<ClientState>) -> Self {
+impl ClientBody {
+    /// `waiter` is that of the request.
+    pub(super) fn new(
+        body: Incoming,
+        limit: Option<u64>,
+        state: Arc<ClientState>,
+        waiter: Arc<Waiter>,
+    ) -> Self {
+        state.body_began();
         Self {
+            body,
+            left: limit.unwrap_or(u64::MAX),
             state,
+            waiter,
             waits: false,
         }
     }
 
-    fn set(&mut self, waits: bool) {
+    /// Counts what is kept of it.
+    pub(super) fn hold(&self) -> Hold {
+        self.waiter.hold()
+    }
+
+    fn set_waits(&mut self, waits: bool) {
         match (self.waits, waits) {
-            (false, true) => self.state.body_waits(),
-            (true, false) => self.state.body_moves(),
+            (false, true) => {
+                self.state.body_waits();
+                self.waiter.upload_waits();
+            }
+            (true, false) => {
+                self.state.body_moves();
+                self.waiter.upload_moves();
+            }
             _ => {}
         }
         self.waits = waits;
     }
 }
 
-impl Drop for Turn {
+impl Drop for ClientBody {
     fn drop(&mut self) {
-        self.set(false);
-    }
-}
-
-/// The body of a client's request, bounded and watched.
-#[derive(Debug)]
-pub(super) struct ClientBody {
-    body: Incoming,
-    left: u64,
-    turn: Turn,
-}
-
-impl ClientBody {
-    pub(super) fn new(body: Incoming, limit: Option<u64>, state: Arc<ClientState>) -> Self {
-        Self {
-            body,
-            left: limit.unwrap_or(u64::MAX),
-            turn: Turn::new(state),
-        }
+        self.set_waits(false);
+        self.state.body_ended();
     }
 }
 
@@ -83,8 +92,7 @@ impl Body for ClientBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        let waits = frame.is_pending();
-        self.turn.set(waits);
+        self.set_waits(frame.is_pending());
         let frame = ready!(frame);
         if let Some(data) = frame
             .as_ref()
@@ -95,6 +103,8 @@ impl Body for ClientBody {
                 return Poll::Ready(Some(Err(BodyTooLarge.into())));
             };
             self.left = left;
+            self.state.body_read(data.len());
+            self.waiter.moved(data.len());
         }
         Poll::Ready(frame.map(|frame| frame.map_err(|error| ClientBroke(error).into())))
     }
@@ -116,6 +126,7 @@ pub(super) struct KeptBody(Arc<Mutex<Kept>>);
 struct Kept {
     body: Option<ClientBody>,
     frames: VecDeque<Frame<Bytes>>,
+    hold: Option<Hold>,
     room: usize,
     overflowed: bool,
     bytes_read: u64,
@@ -125,6 +136,7 @@ impl KeptBody {
     /// Keeps up to `room` bytes.
     pub(super) fn new(body: ClientBody, room: usize) -> Self {
         Self(Arc::new(Mutex::new(Kept {
+            hold: Some(body.hold()),
             body: Some(body),
             frames: VecDeque::new(),
             room,
@@ -140,10 +152,7 @@ impl KeptBody {
 
     /// Native wants more, and the client has not sent it.
     pub(super) fn waits_for_client(&self) -> bool {
-        self.lock()
-            .body
-            .as_ref()
-            .is_some_and(|body| body.turn.waits)
+        self.lock().body.as_ref().is_some_and(|body| body.waits)
     }
 
     /// The whole body again: what was kept, then the rest. `None` if more was read than could be kept.
@@ -154,6 +163,7 @@ impl KeptBody {
         }
         Some(RewoundBody {
             frames: std::mem::take(&mut kept.frames),
+            _hold: kept.hold.take(),
             rest: kept.body.take()?,
         })
     }
@@ -201,12 +211,16 @@ impl Kept {
         let copy = match (frame.data_ref(), frame.trailers_ref()) {
             (Some(data), _) if data.len() <= self.room => {
                 self.room -= data.len();
+                if let Some(hold) = &mut self.hold {
+                    hold.add(data.len());
+                }
                 Frame::data(data.clone())
             }
             (None, Some(trailers)) => Frame::trailers(HeaderMap::clone(trailers)),
             _ => {
                 self.overflowed = true;
                 self.frames = VecDeque::new();
+                self.hold = None;
                 return;
             }
         };
@@ -220,6 +234,7 @@ impl Kept {
 #[derive(Debug)]
 pub(super) struct RewoundBody {
     frames: VecDeque<Frame<Bytes>>,
+    _hold: Option<Hold>,
     rest: ClientBody,
 }
 
@@ -270,33 +285,70 @@ impl Drop for InFlight {
     }
 }
 
+/// Bytes of an answer that hyper has not written yet. They wait for the client until they are on their way or dropped.
+#[derive(Debug)]
+pub(super) struct Payload {
+    bytes: Bytes,
+    waiter: Arc<Waiter>,
+}
+
+impl Payload {
+    fn new(bytes: Bytes, waiter: &Arc<Waiter>) -> Self {
+        waiter.hand_over(bytes.len());
+        Self {
+            bytes,
+            waiter: Arc::clone(waiter),
+        }
+    }
+}
+
+impl Buf for Payload {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        self.waiter.took(count);
+    }
+}
+
+impl Drop for Payload {
+    fn drop(&mut self) {
+        self.waiter.dropped(self.bytes.len());
+    }
+}
+
 /// An answer on its way to the client. The request ends with it.
 #[derive(Debug)]
 pub(super) struct AnswerBody {
     answer: Answer,
+    waiter: Arc<Waiter>,
     _in_flight: InFlight,
-    /// The client's while it has not come back for the next frame.
-    turn: Turn,
 }
 
 impl AnswerBody {
-    pub(super) fn new(answer: Answer, in_flight: InFlight) -> Self {
+    pub(super) fn new(answer: Answer, waiter: Arc<Waiter>, in_flight: InFlight) -> Self {
         Self {
             answer,
-            turn: Turn::new(Arc::clone(&in_flight.0)),
+            waiter,
             _in_flight: in_flight,
         }
     }
 }
 
 impl Body for AnswerBody {
-    type Data = Bytes;
+    type Data = Payload;
     type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Payload>, BoxError>>> {
         let frame = match &mut self.answer {
             Answer::Node(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
             Answer::Native(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
@@ -304,8 +356,8 @@ impl Body for AnswerBody {
                 Poll::Ready(text.take().map(|text| Ok(Frame::data(text))))
             }
         };
-        self.turn.set(matches!(frame, Poll::Ready(Some(Ok(_)))));
-        frame
+        let payload = |bytes| Payload::new(bytes, &self.waiter);
+        frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(payload))))
     }
 
     fn is_end_stream(&self) -> bool {

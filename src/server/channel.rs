@@ -34,12 +34,14 @@ use crate::bridge::{
     self, Arrival, Bridges, Denied, Entry, Handshake, NoLeg, NoNative, NodeSession, OpenPacket,
     Template, Transport,
 };
+use crate::budget::waiter::Hold;
 use crate::config::{NodeLoss, Socket};
 use crate::server::body::{Answer, ClientBody};
 use crate::server::dispatch::Exchange;
 use crate::server::respond::Refusal;
 use crate::server::upgrade::is_upgrade;
 use crate::server::watchdog::WatchedStream;
+use crate::upstream::forward::ForwardError;
 use crate::upstream::headers::strip_hop_by_hop;
 use crate::upstream::websocket::accept_for;
 
@@ -139,7 +141,9 @@ impl Channel<'_> {
         let mut headers = parts.headers.clone();
         strip_hop_by_hop(&mut headers);
         self.exchange.describe(&mut headers);
-        Handshake::new(&parts.uri, &headers, self.address)
+        let mut handshake = Handshake::new(&parts.uri, &headers, self.address);
+        handshake.origin.clone_from(&self.exchange.client.address);
+        handshake
     }
 
     /// Node answers the handshake itself where it is needed; its session then goes on over a leg.
@@ -244,6 +248,7 @@ impl Channel<'_> {
         match error {
             NoLeg::Refused(refused) => passed_on(*refused),
             NoLeg::Away(error) => self.exchange.no_answer(error),
+            NoLeg::NoPlace(no_place) => self.exchange.no_answer(ForwardError::NoPlace(no_place)),
             NoLeg::Crowded => self.exchange.instead_of_node(Refusal::TooManyWaiting),
             NoLeg::Stopping => Refusal::Stopping.into_response(),
         }
@@ -290,8 +295,10 @@ impl Channel<'_> {
         if entry.visit(visit).await.is_err() {
             return refuse(Refused::UnknownSid);
         }
+        // Counted until the session has its packets.
+        let mut held = body.as_ref().map(ClientBody::hold);
         if let Some(upload) = upload {
-            match read(&parts, body, entry.max_payload).await {
+            match read(&parts, body, held.as_mut(), entry.max_payload).await {
                 Some(read @ Upload::Whole(_)) => drop(upload.send(read)),
                 Some(Upload::TooBig) => {
                     let _ = upload.send(Upload::TooBig);
@@ -424,7 +431,12 @@ fn websocket_key(parts: &Parts) -> Option<&HeaderValue> {
 }
 
 /// The body of a POST; `None` where it broke off, or is of the type that Node treats alike.
-async fn read(parts: &Parts, body: Option<ClientBody>, limit: usize) -> Option<Upload> {
+async fn read(
+    parts: &Parts,
+    body: Option<ClientBody>,
+    mut held: Option<&mut Hold>,
+    limit: usize,
+) -> Option<Upload> {
     let kind = parts.headers.get(CONTENT_TYPE);
     if kind.is_some_and(|kind| kind == "application/octet-stream") {
         return None;
@@ -432,7 +444,13 @@ async fn read(parts: &Parts, body: Option<ClientBody>, limit: usize) -> Option<U
     let Some(body) = body else {
         return Some(Upload::Whole(Bytes::new()));
     };
-    match Limited::new(body, limit).collect().await {
+    let counted = body.map_frame(|frame| {
+        if let (Some(held), Some(data)) = (held.as_mut(), frame.data_ref()) {
+            held.add(data.len());
+        }
+        frame
+    });
+    match Limited::new(counted, limit).collect().await {
         Ok(whole) => Some(Upload::Whole(whole.to_bytes())),
         Err(error) if error.is::<LengthLimitError>() => Some(Upload::TooBig),
         Err(_) => None,

@@ -3,18 +3,23 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
+use crate::budget::ConnectionPlace;
+use crate::budget::addresses::Address;
+use crate::budget::waiter::Waiter;
 use crate::config::Limits;
+use crate::metrics::Counted;
 use crate::server::accept::Acceptor;
 use crate::server::dispatch::dispatch;
 use crate::server::watchdog::{ClientState, Verdict, WatchedStream};
@@ -32,7 +37,7 @@ const BUFFER: usize = 64 * 1024;
 const MOST_RESET_STREAMS: usize = 20;
 const MOST_LOCAL_RESETS: usize = 200;
 const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+pub(super) const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// One client connection, as its requests see it.
@@ -42,41 +47,79 @@ pub(super) struct Client {
     pub(super) hop: Hop,
     pub(super) own_connection: OwnConnection,
     pub(super) state: Arc<ClientState>,
+    /// Whose connections to Node count together; `None` behind a trusted proxy.
+    pub(super) address: Option<Arc<Address>>,
+}
+
+/// Runs the streams of an HTTP/2 connection, so that one of them can be ended alone.
+#[derive(Debug, Clone, Default)]
+struct StreamTasks(Arc<Mutex<Option<Arc<Waiter>>>>);
+
+impl StreamTasks {
+    /// The next task is that of this stream: hyper calls the service for a request, and starts its task at once.
+    fn open(&self, connection: &Arc<Waiter>) -> Arc<Waiter> {
+        let stream = connection.stream();
+        *self.next() = Some(Arc::clone(&stream));
+        stream
+    }
+
+    fn next(&self) -> MutexGuard<'_, Option<Arc<Waiter>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F> Executor<F> for StreamTasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let task = tokio::spawn(stream);
+        if let Some(waiter) = self.next().take() {
+            waiter.runs_as(task.abort_handle());
+        }
+    }
 }
 
 /// Serves until the client leaves, stalls, or the proxy stops.
 pub(super) async fn serve(
     acceptor: Arc<Acceptor>,
     stream: Box<TlsStream<TcpStream>>,
-    peer: SocketAddr,
-    local: SocketAddr,
+    (peer, local): (SocketAddr, SocketAddr),
+    place: ConnectionPlace,
+    waiter: Arc<Waiter>,
 ) {
     let limits = acceptor.shared.live.load().table.config().limits.clone();
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let state = Arc::new(ClientState::new(http2));
-    let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&state)));
-    let gauge = acceptor
-        .shared
-        .metrics
-        .connections
-        .with_label_values(&[if http2 { "h2" } else { "http/1.1" }]);
-    gauge.inc();
+    let state = Arc::new(ClientState::new(http2, waiter));
+    let address = place.address();
+    let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(&state), place));
+    let protocol = if http2 { "h2" } else { "http/1.1" };
+    let connections = &acceptor.shared.metrics.connections;
+    // A guard: the task may be aborted.
+    let _open = Counted::new(connections.with_label_values(&[protocol]));
     let client = Arc::new(Client {
         hop: Hop::new(peer, local, &acceptor.shared.via),
         own_connection: OwnConnection::default(),
         state,
+        address,
         acceptor,
     });
+    let streams = StreamTasks::default();
     let service = service_fn({
-        let client = Arc::clone(&client);
+        let (client, streams) = (Arc::clone(&client), streams.clone());
         move |request| {
             let client = Arc::clone(&client);
+            let waiter = match http2 {
+                true => streams.open(&client.state.waiter),
+                false => Arc::clone(&client.state.waiter),
+            };
             // Boxed for the sake of idle connections, which would else hold room for a request.
-            Box::pin(async move { Ok::<_, Infallible>(dispatch(client, request).await) })
+            Box::pin(async move { Ok::<_, Infallible>(dispatch(client, waiter, request).await) })
         }
     });
     if http2 {
-        let connection = http2_builder(&limits).serve_connection(stream, service);
+        let connection = http2_builder(&limits, streams).serve_connection(stream, service);
         drive(
             &client,
             &limits,
@@ -96,7 +139,6 @@ pub(super) async fn serve(
         )
         .await;
     }
-    gauge.dec();
 }
 
 fn http1_builder(limits: &Limits) -> http1::Builder {
@@ -110,8 +152,8 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
-fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2_builder(limits: &Limits, streams: StreamTasks) -> http2::Builder<StreamTasks> {
+    let mut builder = http2::Builder::new(streams);
     builder
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))

@@ -15,6 +15,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 use tracing::debug;
 
+use crate::budget::waiter::Waiter;
 use crate::config::{Rule, SocketKind, SocketMode, To};
 use crate::live::{RuleState, Snapshot, Trial, format_sources};
 use crate::native::runtime::{Call, CallError, NativeBody, NativeRuntime};
@@ -36,19 +37,22 @@ const UPLOAD_PATIENCE: Duration = Duration::from_secs(30);
 /// Answers one request.
 pub(super) async fn dispatch(
     client: Arc<Client>,
+    waiter: Arc<Waiter>,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let in_flight = InFlight::begin(Arc::clone(&client.state));
     let shared = &client.acceptor.shared;
     let http1 = request.version() < Version::HTTP_2;
-    let mut response = answer(&client, request).await.unwrap_or_else(|refusal| {
-        shared
-            .metrics
-            .rejected
-            .with_label_values(&[refusal.code()])
-            .inc();
-        refusal.into_response()
-    });
+    let mut response = answer(&client, &waiter, request)
+        .await
+        .unwrap_or_else(|refusal| {
+            shared
+                .metrics
+                .rejected
+                .with_label_values(&[refusal.code()])
+                .inc();
+            refusal.into_response()
+        });
     if http1 && *shared.stop.borrow() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response
             .headers_mut()
@@ -56,12 +60,13 @@ pub(super) async fn dispatch(
     }
     let date = || client.acceptor.clock.date();
     response.headers_mut().entry(DATE).or_insert_with(date);
-    response.map(|answer| AnswerBody::new(answer, in_flight))
+    response.map(|answer| AnswerBody::new(answer, waiter, in_flight))
 }
 
 /// `Err` is a request that no side gets to see.
 async fn answer(
     client: &Arc<Client>,
+    waiter: &Arc<Waiter>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Refusal> {
     let started = Instant::now();
@@ -76,8 +81,10 @@ async fn answer(
     if length.is_some_and(|bytes| config.limits.body.is_some_and(|limit| bytes > limit)) {
         return Err(Refusal::TooLarge);
     }
-    let body = (!body.is_end_stream())
-        .then(|| ClientBody::new(body, config.limits.body, Arc::clone(&client.state)));
+    let body = (!body.is_end_stream()).then(|| {
+        let state = Arc::clone(&client.state);
+        ClientBody::new(body, config.limits.body, state, Arc::clone(waiter))
+    });
 
     let Origin {
         address,
@@ -390,6 +397,8 @@ impl Exchange<'_> {
         }
         parts.version = Version::HTTP_11;
         let node = &self.snapshot.node;
+        let place = shared.budget.ask_node(self.client.address.as_ref());
+        let place = place.map_err(ForwardError::NoPlace)?;
         let request = Request::from_parts(parts, body);
         let mut response = forward(
             &self.client.acceptor.pool,
@@ -397,6 +406,7 @@ impl Exchange<'_> {
             node,
             &shared.metrics,
             request,
+            place,
             self.long_poll,
         )
         .await?;

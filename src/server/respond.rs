@@ -96,7 +96,9 @@ impl Refusal {
                 ForwardError::Connect(ConnectError::Tcp(_)) => {
                     (StatusCode::BAD_GATEWAY, "node-unreachable")
                 }
-                ForwardError::TooManyWaiting => (StatusCode::SERVICE_UNAVAILABLE, "node-busy"),
+                ForwardError::TooManyWaiting | ForwardError::NoPlace(_) => {
+                    (StatusCode::SERVICE_UNAVAILABLE, "node-busy")
+                }
                 ForwardError::Broken(_)
                 | ForwardError::TwoFramings
                 | ForwardError::BadLength

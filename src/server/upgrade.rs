@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tracing::debug;
 
 use crate::bridge::tunnel::tunnel;
+use crate::budget::waiter::Waiter;
 use crate::server::connection::Client;
 use crate::upstream::forward::{ForwardError, NodeBody};
 use crate::upstream::headers::strip_hop_by_hop;
@@ -79,6 +80,7 @@ impl Upgrade {
             .granted(response.headers())
             .ok_or(ForwardError::WrongUpgrade)?;
         let node = hyper::upgrade::on(&mut *response);
+        let place = response.body_mut().take_place();
         let headers = response.headers_mut();
         strip_hop_by_hop(headers);
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -88,6 +90,7 @@ impl Upgrade {
         let shared = Arc::clone(&client.acceptor.shared);
         let rule = rule.to_owned();
         let seated = client.acceptor.count();
+        let waiter = Waiter::new(&shared.budget);
         client.acceptor.tasks.spawn(async move {
             let (client, node) = match tokio::try_join!(self.client, node) {
                 Ok((client, node)) => (TokioIo::new(client), TokioIo::new(node)),
@@ -98,9 +101,12 @@ impl Upgrade {
             };
             let websocket = protocol.as_bytes().eq_ignore_ascii_case(b"websocket");
             shared.metrics.tunnels.inc();
-            tunnel(client, node, websocket, shared.stop.clone()).await;
+            tokio::select! {
+                () = tunnel(client, node, websocket, Some(&waiter), shared.stop.clone()) => {}
+                () = waiter.ended() => debug!(%rule, "a tunnel is ended for the sake of others"),
+            }
             shared.metrics.tunnels.dec();
-            drop(seated);
+            drop((seated, place));
         });
         Ok(())
     }

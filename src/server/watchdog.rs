@@ -1,9 +1,11 @@
-//! Ends connections whose client makes the proxy wait: no request head, a head or body that trickles, an answer that is
-//! not taken. One timer for a connection; what happens on it is noted in a few atomic counters.
+//! Ends connections whose client makes the proxy wait: no request head, a head or a body that trickles. One timer for a
+//! connection; what happens on it is noted in a few atomic counters. A client that does not take its answer may pause for
+//! as long as it likes to; under pressure, `budget::relief` ends it.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,7 +13,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::budget::ConnectionPlace;
+use crate::budget::waiter::Waiter;
 use crate::config::Limits;
+use crate::server::connection::CONNECTION_WINDOW;
 
 /// The rate of a slow client is measured over this long. Two windows stay under 30 s.
 const WINDOW: Duration = Duration::from_secs(14);
@@ -31,10 +36,17 @@ pub(super) struct ClientState {
     head_started: AtomicBool,
     /// Milliseconds since `opened` at which the current phase began: no request, or the first byte of one.
     phase_began: AtomicU64,
-    /// Bodies that only the client can move on.
+    /// Request bodies that are open, and those among them that only the client can move on.
+    bodies: AtomicU32,
     waiting_bodies: AtomicU32,
+    /// Payload of request bodies.
+    uploaded: AtomicU64,
+    /// Of HTTP/2, while a body is open: bytes that came. What of them is no payload yet waits in the window.
+    received: AtomicU64,
     write_blocked: AtomicBool,
-    moved: AtomicU64,
+    written: AtomicU64,
+    /// What waits for this client, and what may end it.
+    pub(super) waiter: Arc<Waiter>,
     /// No longer HTTP: what a client sends after our end is closed belongs to the tunnel.
     tunnelled: AtomicBool,
 }
@@ -65,17 +77,21 @@ impl Verdict {
 }
 
 impl ClientState {
-    pub(super) fn new(http2: bool) -> Self {
+    pub(super) fn new(http2: bool, waiter: Arc<Waiter>) -> Self {
         Self {
             opened: Instant::now(),
             http2,
+            waiter,
             in_flight: AtomicU32::new(0),
             served: AtomicBool::new(false),
             head_started: AtomicBool::new(false),
             phase_began: AtomicU64::new(0),
+            bodies: AtomicU32::new(0),
             waiting_bodies: AtomicU32::new(0),
+            uploaded: AtomicU64::new(0),
+            received: AtomicU64::new(0),
             write_blocked: AtomicBool::new(false),
-            moved: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             tunnelled: AtomicBool::new(false),
         }
     }
@@ -108,12 +124,51 @@ impl ClientState {
         self.in_flight.fetch_sub(1, Relaxed);
     }
 
+    pub(super) fn body_began(&self) {
+        self.bodies.fetch_add(1, Relaxed);
+    }
+
     pub(super) fn body_waits(&self) {
         self.waiting_bodies.fetch_add(1, Relaxed);
     }
 
     pub(super) fn body_moves(&self) {
         self.waiting_bodies.fetch_sub(1, Relaxed);
+    }
+
+    /// Payload of a request body was read.
+    pub(super) fn body_read(&self, bytes: usize) {
+        self.uploaded.fetch_add(bytes as u64, Relaxed);
+        if self.http2 {
+            self.received
+                .fetch_update(Relaxed, Relaxed, |received| {
+                    Some(received.saturating_sub(bytes as u64))
+                })
+                .ok();
+            self.count_window();
+        }
+    }
+
+    pub(super) fn body_ended(&self) {
+        if self.bodies.fetch_sub(1, Relaxed) == 1 && self.http2 {
+            self.received.store(0, Relaxed);
+            self.count_window();
+        }
+    }
+
+    /// Bytes came on a connection of HTTP/2 while a body is open. Heads and pings among them count until its end, but
+    /// never for more than the window allows.
+    fn received(&self, bytes: usize) {
+        if self.bodies.load(Relaxed) > 0 {
+            self.received.fetch_add(bytes as u64, Relaxed);
+            self.count_window();
+        }
+    }
+
+    fn count_window(&self) {
+        let waiting = self.received.load(Relaxed).min(CONNECTION_WINDOW.into());
+        self.waiter
+            .set_for_others(usize::try_from(waiting).unwrap_or_default());
     }
 
     /// Returns why the connection is to be ended, once it is.
@@ -138,18 +193,26 @@ impl ClientState {
             } else {
                 // Not longer than a head may take, since one may begin meanwhile.
                 let window = WINDOW.min(limits.header_timeout);
-                let (waited, moved) = (self.waits(), self.moved.load(Relaxed));
+                let (uploads, uploaded) = (self.uploads(), self.uploaded.load(Relaxed));
+                let (is_deaf, written) = (self.is_deaf(), self.written.load(Relaxed));
                 sleep(window).await;
                 let least = limits.min_rate * window.as_secs();
-                if waited && self.waits() && self.moved.load(Relaxed) - moved < least {
+                let is_slow = |before: u64, now: &AtomicU64| now.load(Relaxed) - before < least;
+                let trickles = uploads && self.uploads() && is_slow(uploaded, &self.uploaded);
+                if trickles || is_deaf && self.is_deaf() && is_slow(written, &self.written) {
                     return Verdict::TooSlow;
                 }
             }
         }
     }
 
-    fn waits(&self) -> bool {
-        self.write_blocked.load(Relaxed) || self.waiting_bodies.load(Relaxed) > 0
+    fn uploads(&self) -> bool {
+        self.waiting_bodies.load(Relaxed) > 0
+    }
+
+    /// The client asks for nothing, is owed no answer, and does not take what HTTP/2 or TLS has to say.
+    fn is_deaf(&self) -> bool {
+        self.write_blocked.load(Relaxed) && !self.is_busy() && self.waiter.for_client() == 0
     }
 }
 
@@ -157,17 +220,20 @@ impl ClientState {
 #[derive(Debug)]
 pub(super) struct WatchedStream<S> {
     stream: S,
-    state: std::sync::Arc<ClientState>,
+    state: Arc<ClientState>,
     /// Until when to read on after our end is closed.
     linger: Option<Pin<Box<Sleep>>>,
+    /// Whatever becomes of the connection, the descriptor is in here.
+    _place: ConnectionPlace,
 }
 
 impl<S> WatchedStream<S> {
-    pub(super) fn new(stream: S, state: std::sync::Arc<ClientState>) -> Self {
+    pub(super) fn new(stream: S, state: Arc<ClientState>, place: ConnectionPlace) -> Self {
         Self {
             stream,
             state,
             linger: None,
+            _place: place,
         }
     }
 
@@ -183,7 +249,7 @@ impl<S> WatchedStream<S> {
                 .store(written.is_pending(), Relaxed);
         }
         if let Poll::Ready(Ok(bytes)) = &written {
-            self.state.moved.fetch_add(*bytes as u64, Relaxed);
+            self.state.written.fetch_add(*bytes as u64, Relaxed);
         }
         written
     }
@@ -200,10 +266,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
         let bytes = buffer.filled().len() - before;
         if bytes > 0 {
             let state = &self.state;
-            state.moved.fetch_add(bytes as u64, Relaxed);
-            if !state.http2
-                && state.in_flight.load(Relaxed) == 0
-                && !state.head_started.swap(true, Relaxed)
+            if state.http2 {
+                state.received(bytes);
+            } else if state.in_flight.load(Relaxed) == 0 && !state.head_started.swap(true, Relaxed)
             {
                 state.phase_began.store(state.elapsed(), Relaxed);
             }
@@ -274,28 +339,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::io::{AsyncWriteExt, duplex};
 
     use super::*;
+    use crate::budget::Budget;
+    use crate::metrics::Metrics;
 
     fn limits() -> Limits {
-        Limits {
-            handshake_timeout: Duration::from_secs(10),
-            header_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(75),
-            head: 65536,
-            body: None,
-            min_rate: 64,
-            replay: 65536,
-            streams: 128,
-        }
+        Limits::default()
+    }
+
+    fn budget() -> Arc<Budget> {
+        Budget::new(Arc::new(Metrics::new()), &limits(), 1000, 1 << 30)
+    }
+
+    fn client(http2: bool) -> ClientState {
+        ClientState::new(http2, Waiter::new(&budget()))
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_client_is_ended_after_the_header_timeout() {
-        let state = ClientState::new(true);
+        let state = client(true);
         let begun = Instant::now();
         assert_eq!(state.watch(&limits()).await, Verdict::Silent);
         assert_eq!(begun.elapsed().as_secs(), 10);
@@ -303,7 +367,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_client_may_stay_for_longer() {
-        let state = ClientState::new(false);
+        let state = client(false);
         state.request_began();
         state.request_ended();
         let begun = Instant::now();
@@ -313,11 +377,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_trickled_head_does_not_get_the_idle_time() {
-        let state = Arc::new(ClientState::new(false));
+        let state = Arc::new(client(false));
         state.request_began();
         state.request_ended();
         let (far, near) = duplex(64);
-        let mut stream = WatchedStream::new(near, Arc::clone(&state));
+        let place = budget().connect(None).expect("there is room");
+        let mut stream = WatchedStream::new(near, Arc::clone(&state), place);
         let mut far = far;
         far.write_all(b"G").await.expect("one byte of a head");
         tokio::io::AsyncReadExt::read_u8(&mut stream)
@@ -329,18 +394,45 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_not_taken_ends_within_two_windows() {
-        let state = ClientState::new(false);
+    async fn an_upload_that_stops_ends_within_two_windows_whatever_else_comes() {
+        let state = client(true);
         state.request_began();
+        state.body_began();
         state.body_waits();
+        // Pings are no payload.
+        state.received(10_000);
         let begun = Instant::now();
         assert_eq!(state.watch(&limits()).await, Verdict::TooSlow);
         assert!(begun.elapsed() <= Duration::from_secs(20));
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_answer_may_wait_for_its_reader() {
+        let state = client(false);
+        state.request_began();
+        state.waiter.hand_over(100_000);
+        state.request_ended();
+        state.write_blocked.store(true, Relaxed);
+        let patient = tokio::time::timeout(Duration::from_secs(3600), state.watch(&limits())).await;
+        assert!(patient.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_and_was_not_read_waits_in_the_window() {
+        let state = client(true);
+        state.body_began();
+        state.received(300_000);
+        state.body_read(100_000);
+        assert_eq!(state.waiter.for_others(), 200_000);
+        state.received(5_000_000);
+        assert_eq!(state.waiter.for_others(), CONNECTION_WINDOW as usize);
+        state.body_ended();
+        assert_eq!(state.waiter.for_others(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_long_poll_is_nobody_s_fault() {
-        let state = ClientState::new(false);
+        let state = client(false);
         state.request_began();
         let patient = tokio::time::timeout(Duration::from_secs(3600), state.watch(&limits())).await;
         assert!(patient.is_err());

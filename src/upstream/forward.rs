@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::budget::{NoPlace, NodePlace};
 use crate::metrics::Metrics;
 use crate::upstream::Target;
 use crate::upstream::connect::ConnectError;
@@ -40,6 +41,9 @@ pub(crate) enum ForwardError {
     /// `max_waiting` requests wait already.
     #[error("too many requests wait for node")]
     TooManyWaiting,
+    /// `limits.node_requests` or `limits.legs_per_address` are in use.
+    #[error("too many connections to node are in use")]
+    NoPlace(NoPlace),
     /// No head of an answer within `response_timeout`.
     #[error("node did not answer in time")]
     Timeout,
@@ -71,6 +75,7 @@ impl ForwardError {
             Self::Connect(ConnectError::Tls(_)) => "tls",
             Self::Connect(ConnectError::Timeout) => "connect-timeout",
             Self::TooManyWaiting => "too-many-waiting",
+            Self::NoPlace(no_place) => no_place.reason(),
             Self::Timeout => "timeout",
             Self::Broken(_) => "broken",
             Self::TwoFramings => "two-framings",
@@ -81,8 +86,8 @@ impl ForwardError {
 }
 
 /// Sends a request to Node and waits for the head of its answer. The request carries its final headers and an
-/// origin-form target. A `long_poll` may wait for as long as it likes to, and does not count as waiting. `own` is the
-/// connection of a client whose login Node keeps there.
+/// origin-form target; it keeps its `place` until the end of its answer. A `long_poll` may wait for as long as it likes to,
+/// and does not count as waiting. `own` is the connection of a client whose login Node keeps there.
 ///
 /// # Errors
 /// When Node cannot be reached, does not answer in time, or breaks off.
@@ -92,6 +97,7 @@ pub(crate) async fn forward(
     target: &Arc<Target>,
     metrics: &Arc<Metrics>,
     mut request: Request<RequestBody>,
+    place: NodePlace,
     long_poll: bool,
 ) -> Result<Response<NodeBody>, ForwardError> {
     // One client can make as many of its own streams wait as it likes, so they do not count as waiting yet.
@@ -138,7 +144,7 @@ pub(crate) async fn forward(
                     None if is_challenge(response.headers()) => own.begin().into(),
                     None => Home::Pool(Arc::clone(pool)),
                 };
-                return accept(response, lease, home, progress);
+                return accept(response, lease, place, home, progress);
             }
             Err(error) => error,
         };
@@ -201,6 +207,7 @@ fn copy_of(request: &Request<RequestBody>) -> Request<RequestBody> {
 fn accept(
     mut response: Response<Incoming>,
     lease: Lease,
+    place: NodePlace,
     home: Home,
     progress: Option<Arc<Progress>>,
 ) -> Result<Response<NodeBody>, ForwardError> {
@@ -215,6 +222,7 @@ fn accept(
     Ok(response.map(|body| NodeBody {
         body,
         lease,
+        place: Some(place),
         hint,
         progress,
     }))
@@ -428,11 +436,17 @@ impl From<Option<Turn>> for Home {
 pub(crate) struct NodeBody {
     body: Incoming,
     lease: Option<(Lease, Home)>,
+    place: Option<NodePlace>,
     hint: Option<Duration>,
     progress: Option<Arc<Progress>>,
 }
 
 impl NodeBody {
+    /// The place goes on to the tunnel that follows.
+    pub(crate) fn take_place(&mut self) -> Option<NodePlace> {
+        self.place.take()
+    }
+
     fn release(&mut self) {
         let Some((mut lease, home)) = self.lease.take() else {
             return;
@@ -451,6 +465,7 @@ impl NodeBody {
             Home::Client(turn) => turn.give_back(lease, self.hint),
             Home::Nowhere => {}
         }
+        self.place = None;
     }
 }
 

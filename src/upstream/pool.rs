@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::debug;
 
+use crate::budget::Budget;
 use crate::metrics::Metrics;
 use crate::upstream::Target;
 use crate::upstream::connect::{ConnectError, connect};
@@ -33,6 +34,7 @@ pub(crate) struct Pool {
     idle: Mutex<Vec<Idle>>,
     idle_gauge: IntGauge,
     open_gauge: IntGauge,
+    budget: Arc<Budget>,
 }
 
 #[derive(Debug)]
@@ -90,11 +92,12 @@ impl Drop for Open {
 impl Pool {
     /// An empty pool.
     #[must_use]
-    pub(crate) fn new(metrics: &Metrics) -> Arc<Self> {
+    pub(crate) fn new(metrics: &Metrics, budget: &Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
             idle: Mutex::default(),
             idle_gauge: metrics.node_connections.with_label_values(&["idle"]),
             open_gauge: metrics.node_connections.with_label_values(&["open"]),
+            budget: Arc::clone(budget),
         })
     }
 
@@ -145,7 +148,7 @@ impl Pool {
             hint.saturating_sub(MARGIN).min(LONGEST_IDLE)
         });
         let mut connections = self.lock();
-        if connections.len() < MOST_IDLE {
+        if connections.len() < MOST_IDLE && self.budget.may_idle(&self.idle_gauge) {
             let until = Instant::now() + idle;
             connections.push(Idle { lease, until });
             self.idle_gauge.inc();

@@ -11,12 +11,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("telemetry", &[]),
     ("native", &[]),
+    ("budget", &["config", "metrics"]),
     ("apps", &["native"]),
     ("routing", &["config"]),
-    ("upstream", &["certificate", "config", "metrics"]),
+    ("upstream", &["budget", "certificate", "config", "metrics"]),
     (
         "bridge",
-        &["config", "live", "routing", "upstream", "metrics", "native"],
+        &[
+            "budget", "config", "live", "routing", "upstream", "metrics", "native",
+        ],
     ),
     (
         "live",
@@ -40,6 +43,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "admin",
             "certificate",
             "bridge",
+            "budget",
             "config",
             "live",
             "metrics",

@@ -5,9 +5,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::support::program::{Program, folder, wait_for};
 use crate::support::certs::Ca;
 use crate::support::client::connect;
+use crate::support::program::{Program, folder, wait_for};
 use crate::support::websocket::{Server, handshake};
 use crate::support::{Client, TestNode};
 

@@ -3,9 +3,9 @@
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
-use crate::life_cycle::{Program, folder, wait_for};
 use crate::support::certs::Ca;
 use crate::support::node::{read_head, replying};
+use crate::support::program::{Program, folder, wait_for};
 use crate::support::{Client, TestNode, TestProxy, eventually};
 
 async fn readyz(proxy: &TestProxy) -> Value {

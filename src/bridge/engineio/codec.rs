@@ -130,6 +130,11 @@ pub(super) struct Payload {
 }
 
 impl Payload {
+    /// Bytes that are not given out.
+    pub(super) fn bytes(&self) -> usize {
+        self.rest.as_ref().map_or(0, Bytes::len)
+    }
+
     pub(super) fn new(body: Bytes) -> Self {
         // Node reads a body as UTF-8 and replaces what is none.
         let body = match String::from_utf8_lossy(&body) {

@@ -135,6 +135,16 @@ impl Session {
         self.packets_bytes + encoded
     }
 
+    /// Bytes of the client that are no whole message yet, or not given out.
+    pub(crate) fn partial(&self) -> usize {
+        let read = match &self.transport {
+            Transport::Polling(_) => 0,
+            Transport::WebSocket { websocket, .. } => websocket.partial(),
+        };
+        let posted = self.posted.as_ref();
+        read + posted.map_or(0, |posted| posted.payload.bytes())
+    }
+
     /// While a session is held, [`Session::next`] goes on but takes no message of the client: its WebSocket is not read, and
     /// its POSTs are not answered. So it cannot show either that it lives, and it does not have to.
     pub(crate) fn hold(&mut self, hold: bool) {

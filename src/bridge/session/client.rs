@@ -75,6 +75,7 @@ impl Bridge {
             return self.refuse("namespaces");
         }
         self.connect_by = None;
+        self.unconnected = None;
         let mut namespace = Namespace::new(&name, unit.packet.payload());
         let snapshot = self.snapshot();
         if self.needs_node(&snapshot, &name) {

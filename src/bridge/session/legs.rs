@@ -69,10 +69,11 @@ impl Bridge {
         let (target, handshake) = (Arc::clone(&snapshot.node), Arc::clone(&self.handshake));
         let replays = Arc::clone(&self.replays);
         let legs = self.surroundings.metrics.legs.with_label_values(&["node"]);
+        let budget = Arc::clone(&self.surroundings.budget);
         let socket = self.socket_of(snapshot);
         let greets = socket.is_some_and(|socket| snapshot.table.greets(socket, None));
         let task = tokio::spawn(async move {
-            let (leg, _) = node::open(&target, &handshake, legs).await?;
+            let (leg, _) = node::open(&target, &handshake, &budget, legs).await?;
             // One after the other, so that each knows whose greetings it must swallow.
             let turn = match greets {
                 true => Some(replays.turn().await),
@@ -96,6 +97,10 @@ impl Bridge {
                 return Err(End::Drop);
             }
             Err(NoLeg::Crowded | NoLeg::Stopping) => return Err(End::GoAway),
+            Err(NoLeg::NoPlace(no_place)) => {
+                debug!(socket = %self.socket, ?no_place, "no connection to node is free");
+                return self.wait_for_node();
+            }
             Err(NoLeg::Away(error)) => {
                 debug!(socket = %self.socket, error = format_sources(&error), "node is still away");
                 self.surroundings.live.node.suspect();

@@ -95,11 +95,12 @@ pub(super) async fn open_node(
     snapshot: &Snapshot,
     handshake: &Handshake,
 ) -> Result<(NodeLeg, Template), NoLeg> {
+    let place = node::place(&surroundings.budget, handshake)?;
     let (stream, first, template) =
         node::open_stream(&snapshot.node, handshake.websocket_request()).await?;
     let socket = WebSocket::new(Rewind::new(first, stream), Role::Client, MOST);
     let legs = surroundings.metrics.legs.with_label_values(&["node"]);
-    Ok((Leg::new(socket, legs), template))
+    Ok((Leg::new(socket, legs, Some(place)), template))
 }
 
 /// A leg to native, and what native says with its 101.
@@ -135,5 +136,5 @@ async fn try_native(
         .map_err(|refused| refused.map_or(NoNative::Broke, NoNative::Refused))?;
     let socket = WebSocket::new(Rewind::new(first, stream), Role::Client, MOST);
     let legs = surroundings.metrics.legs.with_label_values(&["native"]);
-    Ok((Leg::new(socket, legs), template))
+    Ok((Leg::new(socket, legs, None), template))
 }

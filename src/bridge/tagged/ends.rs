@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::side::{Side, State};
 use super::{Client, HIGH, NativeSide, NodeSide, Queued, Step};
 use crate::bridge::websocket::{Message, WebSocketError};
+use crate::budget::waiter::Waiter;
 
 /// One that does not take what it gets makes those wait that send to it, which is looked at each time that bytes have
 /// moved.
@@ -20,6 +21,9 @@ pub(super) struct Ends<'b> {
     /// And its stream has ended.
     pub(super) client_is_gone: bool,
     pub(super) queued: &'b mut Queued,
+    pub(super) waiter: &'b Waiter,
+    /// Bytes that are kept of the client beside what is queued.
+    pub(super) kept: usize,
 }
 
 impl Ends<'_> {
@@ -27,7 +31,10 @@ impl Ends<'_> {
     pub(super) fn poll(&mut self, context: &mut Context<'_>, legs_first: bool) -> Poll<Step> {
         let end = self.client_is_gone;
         let congested = flush(self.node, end, context) | flush(self.native, end, context);
+        let before = self.client.queued();
         let _ = self.client.poll_flush(context);
+        self.waiter
+            .moved(before.saturating_sub(self.client.queued()));
         self.count_queued();
         if legs_first && let Poll::Ready(step) = self.poll_legs(context) {
             return Poll::Ready(step);
@@ -45,6 +52,9 @@ impl Ends<'_> {
         self.queued.client.set(self.client.queued());
         self.queued.node.set(self.node.queued());
         self.queued.native.set(self.native.queued());
+        let partial = self.client.partial() + self.node.partial() + self.native.partial();
+        let others = self.node.queued() + self.native.queued() + partial + self.kept;
+        self.waiter.set(self.client.queued(), others);
     }
 
     fn poll_legs(&mut self, context: &mut Context<'_>) -> Poll<Step> {

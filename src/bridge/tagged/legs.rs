@@ -76,6 +76,11 @@ impl Tagged {
                 debug!(socket = %self.socket, status = %answer.status(), "node refuses a client again");
                 Err(End::Drop)
             }
+            Some(Err(NoLeg::NoPlace(no_place))) => {
+                debug!(socket = %self.socket, ?no_place, "no connection to node is free");
+                self.node.retry_later();
+                Ok(())
+            }
             Some(Err(NoLeg::Away(error))) => {
                 debug!(socket = %self.socket, error = format_sources(&error), "node is still away");
                 self.surroundings.live.node.suspect();

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::bridge::websocket::{Message, WebSocket};
+use crate::budget::NodePlace;
 use crate::live::RuleState;
 use crate::metrics::Counted;
 
@@ -27,13 +28,16 @@ const OVERHEAD: usize = 64;
 pub(crate) struct Leg<S> {
     pub(super) socket: WebSocket<S>,
     _open: Counted,
+    /// Of a leg to Node, while it is open.
+    _place: Option<NodePlace>,
 }
 
 impl<S> Leg<S> {
-    pub(super) fn new(socket: WebSocket<S>, legs: IntGauge) -> Self {
+    pub(super) fn new(socket: WebSocket<S>, legs: IntGauge, place: Option<NodePlace>) -> Self {
         Self {
             socket,
             _open: Counted::new(legs),
+            _place: place,
         }
     }
 }
@@ -164,6 +168,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E> Side<S, E> {
         match &self.state {
             State::Open(leg) => leg.socket.queued(),
             State::Absent | State::Opening(_) | State::Waiting(_) => self.waiting_bytes,
+        }
+    }
+
+    /// Bytes of a message that this side has begun.
+    pub(super) fn partial(&self) -> usize {
+        match &self.state {
+            State::Open(leg) => leg.socket.partial(),
+            State::Absent | State::Opening(_) | State::Waiting(_) => 0,
         }
     }
 

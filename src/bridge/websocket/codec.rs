@@ -141,6 +141,11 @@ impl Decoder {
         Ok(None)
     }
 
+    /// Bytes of a message that is not complete.
+    pub(super) fn partial(&self) -> usize {
+        self.message.len()
+    }
+
     /// Gives up what is here of a message.
     pub(super) fn clear(&mut self) {
         self.message = Vec::new();

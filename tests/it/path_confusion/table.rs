@@ -65,16 +65,7 @@ fn config(claim: &str) -> Config {
             health: strangler::config::Health::default(),
         },
         native: None,
-        limits: Limits {
-            handshake_timeout: second,
-            header_timeout: second,
-            idle_timeout: second,
-            head: 65_536,
-            body: None,
-            min_rate: 64,
-            replay: 0,
-            streams: 1,
-        },
+        limits: Limits::default(),
         sockets: Vec::new(),
         rules: vec![Rule {
             id: "judged".to_owned(),
