@@ -47,7 +47,7 @@ use crate::bridge::node::NodeLeg;
 use crate::bridge::session::{Bridge, Client, Company};
 use crate::bridge::tagged::{Tagged, door};
 use crate::budget::Budget;
-use crate::config::{NodeLoss, Socket};
+use crate::config::Socket;
 use crate::live::{Live, Snapshot};
 use crate::metrics::Metrics;
 use crate::native::events::EventService;
@@ -140,7 +140,7 @@ pub(crate) struct Bridges {
     sessions: Sessions,
     /// By the id of the socket.
     companies: Mutex<HashMap<String, Arc<Company>>>,
-    /// Clients that were admitted although Node, which they need, is away.
+    /// Clients that wait for Node, which they need: its port refuses connections.
     waiting: Arc<AtomicUsize>,
     tasks: TaskTracker,
 }
@@ -283,7 +283,7 @@ impl Bridges {
         opened.await.unwrap_or(Err(NoLeg::Stopping))
     }
 
-    /// Asks Node where it is needed. A client may wait for it, where the socket says so.
+    /// Asks Node where it is needed. While Node's port refuses connections, a client may wait, where the socket says so.
     async fn reach(&self, arrival: &mut Arrival) -> Result<Reached, NoLeg> {
         let table = &arrival.snapshot.table;
         if !table.needs_node(arrival.socket, "/") {
@@ -304,9 +304,10 @@ impl Bridges {
         };
         match opened {
             Ok(opened) => Ok(Reached::Node(Box::new(opened))),
-            Err(NoLeg::Away(error)) => {
+            // Any other failure may be Node's way to refuse this client.
+            Err(NoLeg::Away(error)) if error.is_refused_port() => {
                 let socket = &table.config().sockets[arrival.socket];
-                if socket.node_loss == NodeLoss::Bounce {
+                if !socket.node_loss.keeps_clients() {
                     return Err(NoLeg::Away(error));
                 }
                 let waiting = Waiting::admit(&self.waiting, socket.max_waiting);

@@ -265,9 +265,9 @@ pub struct Socket {
     pub queue: usize,
     /// `access-control-allow-origin` of Engine.IO's answers while Node is away; with Node, they are as Node's.
     pub cors_origin: Option<String>,
-    /// With `node_loss = "resume"`, how long a client may wait for Node. Default 30 s.
+    /// With `node_loss = "resume"` or `"admit"`, how long a client may wait for Node. Default 30 s.
     pub resume_timeout: Duration,
-    /// With `node_loss = "resume"`, how many clients may wait for Node; one more gets 503. Default 1024.
+    /// With `node_loss = "resume"` or `"admit"`, how many clients may wait for Node; one more gets 503. Default 1024.
     pub max_waiting: usize,
 }
 
@@ -285,8 +285,21 @@ pub enum SocketMode {
 pub enum NodeLoss {
     /// Clients of a lost Node are disconnected and come back; new ones are refused.
     Bounce,
-    /// Clients are kept, and Node is attached again when it is back; new ones wait.
+    /// Clients that Node has accepted are kept, and Node is attached again when it is back. New ones wait, and no side
+    /// answers them.
     Resume,
+    /// As `Resume`, but while Node's port refuses connections, native admits new clients alone.
+    Admit,
+}
+
+impl NodeLoss {
+    /// Whether clients stay while Node is away.
+    pub fn keeps_clients(self) -> bool {
+        match self {
+            Self::Bounce => false,
+            Self::Resume | Self::Admit => true,
+        }
+    }
 }
 
 /// `flips` of a socket.

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
-pub(crate) use self::request::{Query, Refused, Request, TransportName};
+pub(crate) use self::request::{Query, Refused, Request, TransportName, parameters};
 pub(crate) use self::session::Session;
 
 /// An upgraded connection.

@@ -12,6 +12,7 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 
+use crate::bridge::engineio::parameters;
 use crate::budget::addresses::Address;
 use crate::routing::RequestHead;
 
@@ -81,21 +82,20 @@ impl Handshake {
         }
     }
 
-    /// The request that opens a WebSocket to an Engine.IO server: the client's query with the transport of the leg, and
-    /// without what belongs to one request of the client; with `sid` for a session that Node has already.
+    /// The request that opens a WebSocket to an Engine.IO server: what was decided on, the transport of the leg, `sid` for
+    /// a session that Node has already, and the other parameters of the client. Of those that Engine.IO reads, none of
+    /// the client's is left, however it is spelled: of two, Node would make a list, and take the client for an old one.
     pub(crate) fn engine_request(&self, sid: Option<&str>) -> Request<()> {
-        let pairs = self.uri.query().unwrap_or_default().split('&');
         let mut query = String::from("EIO=4&transport=websocket");
-        for pair in pairs.filter(|pair| !pair.is_empty()) {
-            let name = pair.split('=').next().unwrap_or_default();
-            if !matches!(name, "EIO" | "transport" | "sid" | "t" | "j" | "b64") {
-                query.push('&');
-                query.push_str(pair);
-            }
-        }
         if let Some(sid) = sid {
             query.push_str("&sid=");
             query.push_str(sid);
+        }
+        for (name, parameter) in parameters(self.uri.query().unwrap_or_default()) {
+            if !matches!(&*name, "EIO" | "transport" | "sid" | "t" | "j" | "b64") {
+                query.push('&');
+                query.push_str(parameter);
+            }
         }
         let target = format!("{}?{query}", self.uri.path());
         self.request(PathAndQuery::try_from(target).map_or_else(|_| self.uri.clone(), Uri::from))
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_leg_gets_the_query_of_the_client() {
         let handshake = Handshake {
-            uri: "/socket.io/?EIO=4&transport=polling&t=abc&token=a%20b&x"
+            uri: "/socket.io/?%45IO=4&tr%61nsport=polling&t=abc&si%64=x&token=a%20b&%6a=1&x&b6%34"
                 .parse()
                 .expect("a target"),
             headers: HeaderMap::new(),
@@ -142,7 +142,7 @@ mod tests {
         };
         assert_eq!(
             handshake.engine_request(Some("abc")).uri(),
-            "/socket.io/?EIO=4&transport=websocket&token=a%20b&x&sid=abc"
+            "/socket.io/?EIO=4&transport=websocket&sid=abc&token=a%20b&x"
         );
     }
 }

@@ -87,6 +87,11 @@ impl<T> Backlog<T> {
         self.packets.is_empty()
     }
 
+    /// The memory that they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// All of them. Nothing is kept, room neither.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = T> + use<T> {
         let all = std::mem::take(self);
@@ -138,18 +143,22 @@ impl Namespace {
         size_of::<Self>() + self.name.len() + self.auth.len() + node_id
     }
 
-    /// The payload of a CONNECT that asks Node for the same session as before, as socket.io-client does it.
+    /// The payload of a CONNECT that asks Node for the same session as before, as socket.io-client does it. What the
+    /// client sent stays as it is, so that Node reads the same again; of two equal keys the last counts in JavaScript.
     pub(crate) fn auth_again(&self) -> String {
         let Some(recovery) = &self.recovery else {
             return self.auth.clone();
         };
-        let mut auth: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(&self.auth).unwrap_or_default();
-        auth.insert("pid".to_owned(), recovery.pid.clone().into());
+        let text = |text: &str| serde_json::Value::from(text).to_string();
+        let mut added = format!("\"pid\":{}", text(&recovery.pid));
         if let Some(offset) = &recovery.offset {
-            auth.insert("offset".to_owned(), offset.clone().into());
+            added.push_str(&format!(",\"offset\":{}", text(offset)));
         }
-        serde_json::Value::Object(auth).to_string()
+        let open = self.auth.trim_ascii_end().strip_suffix('}');
+        match open.map(str::trim_ascii_end) {
+            Some(open) if open.trim_ascii_start() != "{" => format!("{open},{added}}}"),
+            _ => format!("{{{added}}}"),
+        }
     }
 }
 

@@ -102,7 +102,7 @@ pub(crate) struct Client {
     /// Node's, unless it is away or not needed.
     pub(crate) leg: Option<NodeLeg>,
     pub(crate) company: Arc<Company>,
-    /// It was admitted although Node is away.
+    /// The client waits, because Node's port refuses connections.
     pub(crate) waiting: Option<Waiting>,
 }
 
@@ -116,6 +116,10 @@ pub(crate) struct Bridge {
     pinned: Option<Arc<Snapshot>>,
     namespaces: Vec<Namespace>,
     node: NodeSide,
+    /// Node has let the client into a namespace. Only then can the client wait for a Node that gives no answer.
+    accepted_by_node: bool,
+    /// At the last try, Node's port refused the connection.
+    port_is_refused: bool,
     /// Since when Node is away, for clients that wait for it.
     away_since: Option<Instant>,
     retry_delay: Duration,
@@ -148,7 +152,7 @@ pub(crate) struct Bridge {
     waiter: Arc<Waiter>,
     /// Until the client asks for a namespace.
     unconnected: Option<Unconnected>,
-    /// The client was admitted although Node is away.
+    /// The client was not seen by Node yet, whose port refused connections when the client came.
     waiting: Option<Waiting>,
 }
 
@@ -209,6 +213,8 @@ impl Bridge {
             // Few clients have a second one.
             namespaces: Vec::with_capacity(1),
             node: leg.map_or(NodeSide::Absent, |leg| NodeSide::Open(Box::new(leg))),
+            accepted_by_node: false,
+            port_is_refused: waiting.is_some(),
             away_since: None,
             retry_delay: FIRST_RETRY,
             replays: Arc::clone(&company.replays),

@@ -30,6 +30,7 @@ use self::ends::Ends;
 use self::side::{Leg, Side};
 use crate::bridge::engineio::Stream;
 use crate::bridge::handshake::Handshake;
+use crate::bridge::namespace::Backlog;
 use crate::bridge::node::NoLeg;
 use crate::bridge::rewind::Rewind;
 use crate::bridge::websocket::{Message, Role, WebSocket, WebSocketError};
@@ -79,9 +80,15 @@ pub(crate) struct Tagged {
     native_was_told: bool,
     /// The last message that native got. If the leg breaks off before native says anything, that message is what broke it.
     trial: Option<Trial>,
+    /// Node has accepted the client once. Only then can it wait for a Node that gives no answer.
+    accepted_by_node: bool,
+    /// A side has accepted the client: Node, or native where Node is not needed or the file lets native admit clients.
+    accepted: bool,
+    /// What the client said before that.
+    early: Backlog<Message>,
     /// Since when Node is away, for clients that wait for it.
     away_since: Option<Instant>,
-    /// The client was admitted although Node is away.
+    /// The client was not seen by Node yet, whose port refused connections when the client came.
     place: Option<Waiting>,
     /// The size of what Node said last, which may wait for the client although it is over every bound.
     last_of_node: usize,
@@ -151,10 +158,13 @@ impl Tagged {
             handshake: Arc::new(handshake),
             client,
             pinned: (flips == Flips::Connection).then_some(snapshot),
+            accepted_by_node: node.is_some(),
+            accepted: node.is_some() || native.is_some(),
             node: Side::new(node),
             native: Side::new(native),
             native_was_told: false,
             trial: None,
+            early: Backlog::default(),
             away_since: None,
             place,
             last_of_node: 0,
@@ -204,7 +214,7 @@ impl Tagged {
             client_is_gone: self.closing.client_is_gone(),
             queued: &mut self.queued,
             waiter: &self.waiter,
-            kept: self.handshake.size(),
+            kept: self.handshake.size() + self.early.bytes(),
         };
         tokio::select! {
             biased;

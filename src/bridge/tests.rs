@@ -30,7 +30,7 @@ kind = "socket.io"
 path = "/socket.io/"
 mode = "bridge"
 
-node_loss = "resume"
+node_loss = "admit"
 queue = "64KiB"
 
 [rule.all]

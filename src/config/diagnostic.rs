@@ -286,6 +286,8 @@ codes! {
     Unserved = "unserved",
     /// Node and native may both greet a client that connects, and no `once` names a greeting.
     TwoGreetings = "two-greetings",
+    /// Clients that neither Node nor the application would have accepted.
+    Unguarded = "unguarded",
     /// A share of clients on an application that keeps its state in memory.
     InMemoryShare = "in-memory-share",
     /// A changed key that takes effect at the next start only.

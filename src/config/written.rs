@@ -83,6 +83,7 @@ impl fmt::Display for NodeLoss {
         f.pad(match self {
             Self::Bounce => "bounce",
             Self::Resume => "resume",
+            Self::Admit => "admit",
         })
     }
 }

@@ -35,7 +35,7 @@ use crate::bridge::{
     Template, Transport,
 };
 use crate::budget::waiter::Hold;
-use crate::config::{NodeLoss, Socket};
+use crate::config::Socket;
 use crate::server::body::{Answer, ClientBody};
 use crate::server::dispatch::Exchange;
 use crate::server::respond::Refusal;
@@ -159,10 +159,10 @@ impl Channel<'_> {
                         return self.exchange.instead_of_node(Refusal::BrokenHandshake);
                     }
                 },
-                Err(error) if self.settings().node_loss == NodeLoss::Bounce => {
-                    return self.exchange.no_answer(error);
-                }
-                Err(_) => {}
+                // The client may wait, see `Bridges::open`.
+                Err(error)
+                    if error.is_refused_port() && self.settings().node_loss.keeps_clients() => {}
+                Err(error) => return self.exchange.no_answer(error),
             }
         }
         let (session, said) = node.map(|node| (node.session, node.response)).unzip();

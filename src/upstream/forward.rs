@@ -62,15 +62,30 @@ pub(crate) enum ForwardError {
 }
 
 impl ForwardError {
+    /// Whether the port of Node refuses connections: no process listens there. Nothing that a client does leads to this.
+    #[must_use]
+    pub(crate) fn is_refused_port(&self) -> bool {
+        matches!(self, Self::Connect(ConnectError::Tcp(error))
+            if error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
+    /// Whether Node said nothing at all: no connection, no answer in time, or an end before the first byte of one.
+    #[must_use]
+    pub(crate) fn is_without_answer(&self) -> bool {
+        match self {
+            // The proxy did not so much as ask.
+            Self::TooManyWaiting | Self::NoPlace(_) => true,
+            Self::Connect(_) | Self::Timeout => true,
+            Self::Broken(error) => !error.is_parse(),
+            Self::TwoFramings | Self::BadLength | Self::WrongUpgrade => false,
+        }
+    }
+
     /// The `reason` label of the metric.
     #[must_use]
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Self::Connect(ConnectError::Tcp(error))
-                if error.kind() == io::ErrorKind::ConnectionRefused =>
-            {
-                "refused"
-            }
+            Self::Connect(ConnectError::Tcp(_)) if self.is_refused_port() => "refused",
             Self::Connect(ConnectError::Tcp(_)) => "connect",
             Self::Connect(ConnectError::Tls(_)) => "tls",
             Self::Connect(ConnectError::Timeout) => "connect-timeout",

@@ -4,6 +4,7 @@
 
 mod breaker;
 mod client;
+mod fail_closed;
 mod flips;
 mod greetings;
 mod handlers;

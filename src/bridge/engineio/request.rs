@@ -59,10 +59,9 @@ impl<'q> Query<'q> {
         let mut transport = Vec::new();
         let mut sid = Vec::new();
         let mut j = Vec::new();
-        let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
-        for parameter in parameters.take(MAX_PARAMETERS) {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let values = match unescape(name).as_ref() {
+        for (name, parameter) in parameters(query) {
+            let (_, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let values = match name.as_ref() {
                 "EIO" => &mut version,
                 "transport" => &mut transport,
                 "sid" => &mut sid,
@@ -114,6 +113,15 @@ impl<'q> Query<'q> {
         }
         Ok(Request::Handshake { transport })
     }
+}
+
+/// The parameters that Node reads, each with its name, which may be spelled with escapes.
+pub(crate) fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, &str)> {
+    let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
+    parameters.take(MAX_PARAMETERS).map(|parameter| {
+        let (name, _) = parameter.split_once('=').unwrap_or((parameter, ""));
+        (unescape(name), parameter)
+    })
 }
 
 /// `+` is a space, and an escape that is none stays as it is.

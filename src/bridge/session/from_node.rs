@@ -72,6 +72,7 @@ impl Bridge {
     /// Node has answered CONNECT.
     pub(super) fn node_joined(&mut self, index: usize, unit: &Unit) -> Result<(), End> {
         let joined: Joined = serde_json::from_str(unit.packet.payload()).unwrap_or_default();
+        self.accepted_by_node = true;
         let namespace = &mut self.namespaces[index];
         // Node hears again of who is in already, by a replay or by native's word.
         let swallowed = namespace.answered;

@@ -23,10 +23,13 @@ impl Bridge {
         self.node = NodeSide::Absent;
         self.turn = None;
         self.from_node = Assembly::default();
-        let was_in_a_namespace = self
-            .namespaces
-            .iter()
-            .any(|namespace| namespace.node != Part::Absent);
+        let is_at_node = |part| {
+            let mut namespaces = self.namespaces.iter();
+            namespaces.any(|namespace| namespace.node == part)
+        };
+        let was_in_a_namespace = is_at_node(Part::Joined) || is_at_node(Part::Replayed);
+        // Then the end may be Node's answer to that CONNECT.
+        let was_asked = is_at_node(Part::Asked);
         for namespace in &mut self.namespaces {
             namespace.node = Part::Absent;
         }
@@ -35,22 +38,25 @@ impl Bridge {
             .namespaces
             .iter()
             .any(|namespace| self.needs_node(&snapshot, &namespace.name));
-        if !needed && !self.namespaces.is_empty() {
+        if !needed && !was_asked && !self.namespaces.is_empty() {
             debug!(socket = %self.socket, "node left, which nothing needs");
             return Ok(());
         }
         self.surroundings.live.node.suspect();
         let bounces = self.socket_of(&snapshot).is_none_or(|socket| {
-            snapshot.table.config().sockets[socket].node_loss == NodeLoss::Bounce
+            !snapshot.table.config().sockets[socket]
+                .node_loss
+                .keeps_clients()
         });
         let broken = self
             .last_to_node
             .as_ref()
             .is_some_and(|unit| !unit.packet.is_valid());
+        let may_stay = !bounces && was_in_a_namespace && !was_asked;
         match end {
-            // What Node closed in order it wanted closed; but a Node that stops closes everybody.
-            LegEnd::Closed if bounces || broken || !was_in_a_namespace => Err(End::Close),
-            LegEnd::Lost if bounces => Err(End::Drop),
+            // Node closes in order the clients that it does not want; but a Node that stops closes everybody.
+            LegEnd::Closed if !may_stay || broken => Err(End::Close),
+            LegEnd::Lost if !may_stay => Err(End::Drop),
             LegEnd::Closed | LegEnd::Lost => {
                 self.surroundings.lost_node(&self.socket);
                 self.reach_node(&snapshot);
@@ -87,13 +93,9 @@ impl Bridge {
     pub(super) fn attach_node(&mut self, opened: Reached) -> Result<(), End> {
         let (leg, turn) = match opened {
             Ok(opened) => opened,
-            // It is there, and is not itself yet.
-            Err(NoLeg::Refused(response)) if response.status().is_server_error() => {
-                debug!(socket = %self.socket, status = %response.status(), "node is not ready");
-                return self.wait_for_node();
-            }
+            // The client reconnects by itself, and hears Node's answer then.
             Err(NoLeg::Refused(response)) => {
-                debug!(socket = %self.socket, status = %response.status(), "node refuses a client again");
+                debug!(socket = %self.socket, status = %response.status(), "node refuses a client");
                 return Err(End::Drop);
             }
             Err(NoLeg::Crowded | NoLeg::Stopping) => return Err(End::GoAway),
@@ -102,11 +104,18 @@ impl Bridge {
                 return self.wait_for_node();
             }
             Err(NoLeg::Away(error)) => {
-                debug!(socket = %self.socket, error = format_sources(&error), "node is still away");
+                debug!(socket = %self.socket, error = format_sources(&error), "no leg to node");
                 self.surroundings.live.node.suspect();
+                self.port_is_refused = error.is_refused_port();
+                let is_away = self.accepted_by_node && error.is_without_answer();
+                if !is_away && !self.port_is_refused {
+                    // Node may have refused the client in this way.
+                    return Err(End::Drop);
+                }
                 return self.wait_for_node();
             }
         };
+        self.port_is_refused = false;
         self.away_since = None;
         self.waiting = None;
         self.retry_delay = FIRST_RETRY;
@@ -165,8 +174,12 @@ impl Bridge {
         self.answer_without_node()
     }
 
-    /// Clients that native can answer need not wait for Node.
+    /// With `node_loss = "admit"`, native answers while Node's port refuses connections. Else nobody does.
     pub(super) fn answer_without_node(&mut self) -> Result<(), End> {
+        let admits = self.setting(|socket| socket.node_loss == NodeLoss::Admit);
+        if !self.port_is_refused || admits != Some(true) {
+            return Ok(());
+        }
         let snapshot = self.snapshot();
         for index in 0..self.namespaces.len() {
             let namespace = &self.namespaces[index];
@@ -178,13 +191,21 @@ impl Bridge {
         Ok(())
     }
 
-    /// Attaches native to the namespaces that need it by now.
+    /// Attaches native to the namespaces that need it by now. A CONNECT that waited for Node is native's to answer if
+    /// the namespace does not need Node any more.
     fn join_natives(&mut self, snapshot: &Snapshot) -> Result<(), End> {
-        for index in 0..self.namespaces.len() {
+        for index in (0..self.namespaces.len()).rev() {
             let namespace = &self.namespaces[index];
-            let waits = namespace.native == Part::Absent && namespace.answered;
-            if waits && self.uses_native(snapshot, &namespace.name) {
-                self.join_native(index, true)?;
+            let (name, answered) = (&namespace.name, namespace.answered);
+            let is_native = !answered && namespace.node == Part::Absent;
+            let is_native = is_native && !self.needs_node(snapshot, name);
+            if namespace.native != Part::Absent || !(answered || is_native) {
+                continue;
+            }
+            if self.uses_native(snapshot, name) {
+                self.join_native(index, answered)?;
+            } else if is_native {
+                self.answer_without_sides(index);
             }
         }
         Ok(())

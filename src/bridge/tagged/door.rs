@@ -43,14 +43,15 @@ pub(crate) enum Denied {
 pub(crate) enum First {
     Node(NodeLeg),
     Native(NativeLeg),
-    /// Node is needed and away; the client waits for it.
+    /// Node is needed, and its port refuses connections; the client waits. With `node_loss = "admit"`, native has
+    /// accepted it.
     Later(Option<NativeLeg>, Waiting),
 }
 
 /// Asks the side that is needed first; what it says with its 101 is for the client.
 ///
 /// # Errors
-/// When it refuses the client, or Node is away and the client may not wait for it.
+/// When it refuses the client, in whatever way, or the client may not wait for Node.
 pub(crate) async fn accept(
     surroundings: &Surroundings,
     waiting: &Arc<AtomicUsize>,
@@ -67,20 +68,22 @@ pub(crate) async fn accept(
     }
     let error = match open_node(surroundings, snapshot, handshake).await {
         Ok((leg, template)) => return Ok((First::Node(leg), template)),
-        Err(NoLeg::Away(error)) => error,
+        Err(NoLeg::Away(error)) if error.is_refused_port() => error,
+        // Any other failure may be Node's way to refuse this client.
         Err(error) => return Err(Denied::ByNode(error)),
     };
     let uses_native = snapshot.table.uses_native(socket, NAMESPACE);
+    let admits = uses_native && settings.node_loss == NodeLoss::Admit;
     // Nobody but a server can choose a sub-protocol, and a client that offered some waits for that choice.
-    let is_answerable = uses_native || !handshake.headers.contains_key(SEC_WEBSOCKET_PROTOCOL);
-    if settings.node_loss == NodeLoss::Bounce || !is_answerable {
+    let is_answerable = admits || !handshake.headers.contains_key(SEC_WEBSOCKET_PROTOCOL);
+    if !settings.node_loss.keeps_clients() || !is_answerable {
         return Err(Denied::ByNode(NoLeg::Away(error)));
     }
     let Some(place) = Waiting::admit(waiting, settings.max_waiting) else {
         return Err(Denied::ByNode(NoLeg::Crowded));
     };
     debug!(socket = %settings.id, error = format_sources(&error), "a client waits for node");
-    if !uses_native {
+    if !admits {
         return Ok((First::Later(None, place), Template::default()));
     }
     let (leg, template) = open_native(surroundings, &settings.id, handshake)

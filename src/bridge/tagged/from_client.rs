@@ -12,13 +12,28 @@ use crate::routing::{EventHead, LazyArgument, Side};
 impl Tagged {
     pub(super) fn hear_client(&mut self, message: Message) -> Result<(), End> {
         match message {
-            Message::Text(_) | Message::Binary(_) => self.pass_on(message),
+            Message::Text(_) | Message::Binary(_) if self.accepted => self.pass_on(message),
+            Message::Text(ref bytes) | Message::Binary(ref bytes) => {
+                let size = bytes.len();
+                self.early.push(message, size);
+                self.check_backlog(self.early.bytes())
+            }
             Message::Ping(_) | Message::Pong(_) => {
                 self.pass_control(&message);
                 Ok(())
             }
             Message::Close(close) => self.client_closes(close),
         }
+    }
+
+    /// A side has accepted the client, and gets what the client said before.
+    pub(super) fn accept(&mut self) -> Result<(), End> {
+        self.accepted = true;
+        self.place = None;
+        for message in self.early.take() {
+            self.pass_on(message)?;
+        }
+        Ok(())
     }
 
     /// Takes a message to the side that the table says.

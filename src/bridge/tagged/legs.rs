@@ -10,7 +10,6 @@ use super::door::{NoNative, open_native, open_node};
 use super::side::State;
 use super::{End, NativeLeg, NodeLeg, Tagged};
 use crate::bridge::node::NoLeg;
-use crate::config::NodeLoss;
 use crate::live::{Snapshot, format_sources};
 
 impl Tagged {
@@ -21,22 +20,26 @@ impl Tagged {
             return Ok(());
         }
         let snapshot = self.snapshot();
-        if !self.native.is_open() && !self.native.is_opening() && self.uses_native(&snapshot) {
+        let needs_node = self.needs_node(&snapshot);
+        // Where Node is needed, native gets to know only clients that Node has accepted.
+        let is_for_native = (self.accepted || !needs_node) && self.uses_native(&snapshot);
+        if is_for_native && !self.native.is_open() && !self.native.is_opening() {
             self.reach_native();
         }
-        let needs_node = self.needs_node(&snapshot);
         match &self.node.state {
             State::Absent if needs_node => self.reach_node(&snapshot),
             State::Opening(_) | State::Waiting(_) if !needs_node => {
                 // A Node that nothing needs is not retried, and what waits for it is native's now.
                 self.node.state = State::Absent;
                 self.away_since = None;
-                self.place = None;
                 for order in self.node.take_waiting() {
                     self.pass_on(order.message)?;
                 }
             }
             _ => {}
+        }
+        if !self.accepted && !needs_node {
+            return self.accept();
         }
         Ok(())
     }
@@ -62,18 +65,14 @@ impl Tagged {
         match opened {
             Some(Ok(leg)) => {
                 self.away_since = None;
-                self.place = None;
+                self.accepted_by_node = true;
                 self.node.open(leg);
-                Ok(())
+                self.accept()?;
+                self.follow_table()
             }
-            // It is there, and is not itself yet.
-            Some(Err(NoLeg::Refused(answer))) if answer.status().is_server_error() => {
-                debug!(socket = %self.socket, status = %answer.status(), "node is not ready");
-                self.node.retry_later();
-                Ok(())
-            }
+            // The client reconnects by itself, and hears Node's answer then.
             Some(Err(NoLeg::Refused(answer))) => {
-                debug!(socket = %self.socket, status = %answer.status(), "node refuses a client again");
+                debug!(socket = %self.socket, status = %answer.status(), "node refuses a client");
                 Err(End::Drop)
             }
             Some(Err(NoLeg::NoPlace(no_place))) => {
@@ -82,8 +81,13 @@ impl Tagged {
                 Ok(())
             }
             Some(Err(NoLeg::Away(error))) => {
-                debug!(socket = %self.socket, error = format_sources(&error), "node is still away");
+                debug!(socket = %self.socket, error = format_sources(&error), "no leg to node");
                 self.surroundings.live.node.suspect();
+                let is_away = self.accepted_by_node && error.is_without_answer();
+                if !is_away && !error.is_refused_port() {
+                    // Node may have refused the client in this way.
+                    return Err(End::Drop);
+                }
                 self.node.retry_later();
                 Ok(())
             }
@@ -113,7 +117,9 @@ impl Tagged {
     /// Whether the client stays while Node is away.
     pub(super) fn resumes(&self, snapshot: &Snapshot) -> bool {
         self.socket_of(snapshot).is_some_and(|socket| {
-            snapshot.table.config().sockets[socket].node_loss == NodeLoss::Resume
+            snapshot.table.config().sockets[socket]
+                .node_loss
+                .keeps_clients()
         })
     }
 

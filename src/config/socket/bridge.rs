@@ -56,8 +56,16 @@ pub(super) fn bridge(
     Bridge {
         node_loss: get("node_loss")
             .and_then(|value| {
-                let values = [("bounce", NodeLoss::Bounce), ("resume", NodeLoss::Resume)];
-                one_of(&value, "node_loss", values)
+                let values = [
+                    ("bounce", NodeLoss::Bounce),
+                    ("resume", NodeLoss::Resume),
+                    ("admit", NodeLoss::Admit),
+                ];
+                let node_loss = one_of(&value, "node_loss", values);
+                if node_loss == Some(NodeLoss::Admit) {
+                    value.report(admits(&value));
+                }
+                node_loss
             })
             .unwrap_or(NodeLoss::Bounce),
         flips: get("flips")
@@ -85,22 +93,39 @@ pub(super) fn bridge(
     }
 }
 
-/// One of two words.
-pub(super) fn one_of<T>(value: &Value<'_>, key: &str, words: [(&str, T); 2]) -> Option<T> {
-    let names = [words[0].0, words[1].0];
-    let either = format!("write `\"{}\"` or `\"{}\"`", names[0], names[1]);
-    let text = value.text_or(&either)?;
+/// What `node_loss = "admit"` gives up.
+fn admits(value: &Value<'_>) -> Diagnostic {
+    Diagnostic::note(Code::Unguarded, "native admits new clients without Node")
+        .at(value.span())
+        .label("while Node's port refuses connections")
+        .help("use it only where Node refuses nobody; else write `\"resume\"`")
+}
+
+/// One of a few words.
+pub(super) fn one_of<T, const N: usize>(
+    value: &Value<'_>,
+    key: &str,
+    words: [(&str, T); N],
+) -> Option<T> {
+    let names = words.each_ref().map(|(word, _)| *word);
+    let any = |before: &str, after: &str| {
+        let names = names.map(|name| format!("{before}{name}{after}"));
+        let (last, others) = names.split_last().expect("a key has a value");
+        format!("{} or {last}", others.join(", "))
+    };
+    let write = format!("write {}", any("`\"", "\"`"));
+    let text = value.text_or(&write)?;
     if let Some((_, meant)) = words.into_iter().find(|(word, _)| *word == text.as_str()) {
         return Some(meant);
     }
     let help = match nearest(text.as_str(), names) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => either,
+        None => write,
     };
     value.refuse(
         Code::UnknownValue,
         format!("`{key}` cannot be {}", text.shown()),
-        format!("not `{}` or `{}`", names[0], names[1]),
+        format!("not {}", any("`", "`")),
         help,
     )
 }

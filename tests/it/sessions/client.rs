@@ -47,8 +47,13 @@ enum Transport {
 impl Client {
     /// Over a WebSocket, in no namespace yet.
     pub(super) async fn open(proxy: &TestProxy) -> Self {
+        Self::open_at(proxy, WEBSOCKET).await
+    }
+
+    /// The same with a handshake that is spelled otherwise.
+    pub(super) async fn open_at(proxy: &TestProxy, target: &str) -> Self {
         let stream = connect(proxy.address, &proxy.tls).await.unwrap();
-        let request = format!("wss://localhost{WEBSOCKET}").into_client_request();
+        let request = format!("wss://localhost{target}").into_client_request();
         let opening = client_async(request.unwrap(), stream);
         let (socket, _) = timeout(PATIENCE, opening).await.unwrap().unwrap();
         let mut client = Self::new(Transport::WebSocket(Box::new(socket)));

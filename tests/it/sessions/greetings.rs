@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::client::Client;
-use super::world::{MIXED, RESUME, World, legs};
+use super::world::{ADMIT, MIXED, RESUME, World, legs};
 
 /// Node says it by itself, to everybody.
 const NEWS: &str = "42[\"welcome\",\"news\"]";
@@ -136,7 +136,7 @@ async fn connect_is_answered_once_if_node_is_first() {
 
 /// A client whose CONNECT both sides have and neither has answered, and one that can open native's door.
 async fn asked_twice() -> (World, Client, Client) {
-    let world = World::new(RESUME, MIXED).await;
+    let world = World::new(ADMIT, MIXED).await;
     let mut porter = world.client().await;
     assert_eq!(porter.side(0).await, "native");
     let stopped = world.kill().await;

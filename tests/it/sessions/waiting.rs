@@ -1,9 +1,9 @@
-//! New clients while Node is away: `max_waiting` of them are admitted.
+//! New clients while Node is down: `max_waiting` of them wait. With `admit`, native answers them meanwhile.
 
 use serde_json::json;
 
 use super::client::{Client, POLLING, WEBSOCKET};
-use super::world::{ALL_NATIVE, MIXED, RESUME, Stopped, World, legs};
+use super::world::{ADMIT, ALL_NATIVE, MIXED, RESUME, Stopped, World, legs};
 use crate::support::eventually;
 use crate::support::websocket::upgrade;
 
@@ -13,13 +13,13 @@ async fn status(stopped: &Stopped) -> String {
     head.split(' ').nth(1).unwrap().to_owned()
 }
 
-fn keys() -> String {
-    format!("{RESUME}\nmax_waiting = 2")
+fn keys(node_loss: &str) -> String {
+    format!("{node_loss}\nmax_waiting = 2")
 }
 
 #[tokio::test]
 async fn new_clients_can_wait_for_node() {
-    let world = World::new(&keys(), MIXED).await;
+    let world = World::new(&keys(ADMIT), MIXED).await;
     let stopped = world.kill().await;
     let mut first = Client::connected(&stopped.proxy).await;
     let mut second = Client::polling(&stopped.proxy).await;
@@ -55,30 +55,36 @@ async fn new_clients_can_wait_for_node() {
     assert_eq!(status(&stopped).await, "503");
 }
 
+/// Native answers the CONNECT that waited for Node, and gets what was said behind it.
 #[tokio::test]
 async fn a_flip_that_makes_all_native_gives_the_places_back() {
-    let world = World::new(&keys(), MIXED).await;
+    let keys = keys(RESUME);
+    let world = World::new(&keys, MIXED).await;
     let stopped = world.kill().await;
     let mut clients = Vec::new();
-    for _ in 0..2 {
-        clients.push(Client::connected(&stopped.proxy).await);
+    for number in 0..2 {
+        let mut client = Client::open(&stopped.proxy).await;
+        client.send("40{}").await;
+        client.send(&format!("42[\"message\",{number}]")).await;
+        clients.push(client);
     }
     assert_eq!(status(&stopped).await, "503");
-    stopped.edit(&keys(), ALL_NATIVE).await;
+    stopped.edit(&keys, ALL_NATIVE).await;
     for (number, client) in clients.iter_mut().enumerate() {
-        // Native's by now, also what Node would have got.
-        client.node_echoes(number).await;
+        client.accepted("").await;
+        let answer = format!("42[\"message-back\",{number}]");
+        client.hears(&answer).await;
     }
-    stopped.edit(&keys(), MIXED).await;
-    let _one = Client::connected(&stopped.proxy).await;
-    let _two = Client::connected(&stopped.proxy).await;
+    stopped.edit(&keys, MIXED).await;
+    let _one = Client::open(&stopped.proxy).await;
+    let _two = Client::open(&stopped.proxy).await;
     assert_eq!(status(&stopped).await, "503");
 }
 
 /// Where native takes no part, CONNECT waits for its answer.
 #[tokio::test]
 async fn a_new_client_can_wait_without_any_side() {
-    let world = World::new(&keys(), "").await;
+    let world = World::new(&keys(RESUME), "").await;
     let stopped = world.kill().await;
     let mut client = Client::open(&stopped.proxy).await;
     client.send("40").await;

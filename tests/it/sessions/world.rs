@@ -21,6 +21,9 @@ pub(super) const MAIN_NATIVE: &str = r#"n = { events = { all = ["*"] }, to = "na
 
 pub(super) const RESUME: &str = "node_loss = \"resume\"";
 
+/// Native admits new clients alone while Node is down.
+pub(super) const ADMIT: &str = "node_loss = \"admit\"";
+
 pub(super) struct World {
     pub(super) node: Sockets,
     pub(super) proxy: TestProxy,
@@ -77,6 +80,11 @@ pub(super) struct Stopped {
 }
 
 impl Stopped {
+    /// Where Node listened.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(super) async fn start(self) -> World {
         self.start_with(&[]).await
     }

@@ -116,8 +116,8 @@ async fn what_waits_for_node_is_bounded() {
 }
 
 #[tokio::test]
-async fn new_clients_can_wait_for_node() {
-    let keys = format!("{RESUME}\nmax_waiting = 2");
+async fn native_can_admit_new_clients_alone() {
+    let keys = "node_loss = \"admit\"\nmax_waiting = 2".to_owned();
     let world = World::new(&keys, MIXED).await;
     let stopped = world.kill().await;
     // Native accepts them meanwhile.
@@ -147,6 +147,55 @@ async fn new_clients_can_wait_for_node() {
     legs(&stopped.proxy, "node", 0.0).await;
     let _fourth = Client::open(&stopped.proxy, PATH).await;
     let _fifth = Client::open(&stopped.proxy, PATH).await;
+}
+
+/// Until Node has accepted them, native does not get to know them.
+#[tokio::test]
+async fn no_side_serves_a_client_that_node_has_not_seen() {
+    let keys = format!("{RESUME}\nmax_waiting = 2");
+    let world = World::new(&keys, MIXED).await;
+    let stopped = world.kill().await;
+    let mut client = Client::open(&stopped.proxy, PATH).await;
+    for number in 0..3 {
+        client.send(tagged("n", number)).await;
+    }
+    client.send(Message::Ping("anybody?".into())).await;
+    // The proxy itself says that it is there.
+    assert_eq!(client.message().await, Message::Pong("anybody?".into()));
+    legs(&stopped.proxy, "native", 0.0).await;
+    let _second = Client::open(&stopped.proxy, PATH).await;
+    let (_, head) = upgrade(&stopped.proxy, PATH, "").await;
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    let _world = stopped.start().await;
+    for number in 0..3 {
+        let expected = format!("native:{}", tagged("n", number));
+        assert_eq!(client.message().await, Message::text(expected));
+    }
+    assert_eq!(side_of(&mut client, &tagged("o", 3)).await, "node");
+}
+
+/// Whatever Node does instead of accepting a client, native does not serve it (issue 9).
+#[tokio::test]
+async fn a_client_that_node_turns_away_is_nobodys() {
+    for keys in [RESUME, "node_loss = \"admit\""] {
+        let world = World::new(keys, MIXED).await;
+        for (node, status) in [("destroys", 502), ("garbage", 502), ("busy", 503)] {
+            let (_, head) = upgrade(&world.proxy, &format!("{PATH}?node={node}"), "").await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        }
+        let stopped = world.kill().await;
+        let mut clients = Vec::new();
+        for node in ["destroys", "garbage", "busy"] {
+            let mut client = Client::open(&stopped.proxy, &format!("{PATH}?node={node}")).await;
+            client.send(tagged("o", 0)).await;
+            clients.push(client);
+        }
+        let world = stopped.start().await;
+        for client in &mut clients {
+            assert_eq!(client.closed().await, Closed::Abruptly);
+        }
+        legs(&world.proxy, "native", 0.0).await;
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 // CORS_ORIGIN, COOKIE                  the origin that may read the answers; the name of a cookie with the session's id
 // REFUSE                               a handshake with this value of `?pass=` is refused
 // LOGIN                                Engine.IO's middleware refuses each request after the command logout
+// DOOR                                 `?door=` says how a handshake ends without a refusal in words: see `turnAway`
 // TOKEN, WELCOME                       what `/guarded` wants to see (sesame); greets everybody, see events.js
 //
 // Paths: /socket.io/ and /engine.io/; a message to the latter comes back. Any other request gets the text `plain`.
@@ -38,12 +39,34 @@ function answer(request, response) {
 const tls = env.TLS_CERT && { cert: fs.readFileSync(env.TLS_CERT), key: fs.readFileSync(env.TLS_KEY) };
 const server = tls ? https.createServer(tls, answer) : http.createServer(answer);
 
+// How applications get rid of a client that they do not want. Anything else is let in.
+function turnAway(request, decide) {
+  const { socket } = request;
+  switch (request._query.door) {
+    case 'destroy':
+      socket.destroy();
+      break;
+    case 'garbage':
+      socket.end('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nno');
+      break;
+    case 'no-http':
+      socket.end('go away');
+      break;
+    case 'busy':
+      socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbusy');
+      break;
+    default:
+      decide(null, true);
+  }
+}
+
 const options = {
   pingInterval: Number(env.PING_INTERVAL || 25000),
   pingTimeout: Number(env.PING_TIMEOUT || 20000),
   maxHttpBufferSize: Number(env.MAX_PAYLOAD || 1e6),
   ...(env.CORS_ORIGIN && { cors: { origin: env.CORS_ORIGIN, credentials: true, exposedHeaders: ['X-Answer'] } }),
   ...(env.COOKIE && { cookie: { name: env.COOKIE, path: '/', sameSite: 'strict' } }),
+  ...(env.DOOR && { allowRequest: turnAway }),
   ...(env.REFUSE && { allowRequest: (request, decide) => decide('no pass', request._query.pass !== env.REFUSE) }),
 };
 

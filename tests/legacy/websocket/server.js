@@ -12,7 +12,8 @@
 // Lines on stdin: `resume` reads on after a pause, `close 1001` closes all connections with that code, `buffered` reports
 // how many bytes of a flood are still in Node.
 //
-// Targets: /refused answers 401 before the upgrade; /deflate has permessage-deflate; an upgrade to `shout` is a protocol
+// Targets: /refused answers 401 before the upgrade; with `node=destroys`, `node=garbage` or `node=busy` in its query an
+// upgrade ends without a refusal in words; /deflate has permessage-deflate; an upgrade to `shout` is a protocol
 // of its own, which answers in upper case. A plain request gets the text `plain`.
 'use strict';
 
@@ -38,8 +39,15 @@ const server = http.createServer((request, response) => {
 server.on('upgrade', (request, socket, head) => {
   socket.on('error', (error) => report({ event: 'error', code: error.code }));
   const { pathname } = new URL(request.url.split('?')[0], 'http://localhost');
+  const { searchParams } = new URL(request.url, 'http://localhost');
   if (pathname === '/refused') {
     refuse(socket);
+  } else if (searchParams.get('node') === 'destroys') {
+    socket.destroy();
+  } else if (searchParams.get('node') === 'garbage') {
+    socket.end('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nno');
+  } else if (searchParams.get('node') === 'busy') {
+    socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbusy');
   } else if (request.headers.upgrade === 'shout') {
     shout(request, socket, head);
   } else {
