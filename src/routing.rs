@@ -99,7 +99,7 @@ pub struct NativeSide<'n> {
     pub endpoints: &'n [Endpoint],
     /// All events that it has handlers for. A tagged WebSocket is one of the endpoints.
     pub events: &'n [Event],
-    /// The namespaces in which it may greet a client that connects.
+    /// The namespaces that it has an `on_connect` for, which may greet a client or refuse it.
     pub connects: &'n [String],
     /// Its answers depend on earlier requests to this very process, so that a share would split its state.
     pub keeps_state_in_memory: bool,

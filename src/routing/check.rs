@@ -13,6 +13,7 @@ use crate::routing::endpoints::serves;
 use crate::routing::events::EventEntry;
 use crate::routing::table::{ALL, Entry, Table};
 
+mod admission;
 mod events;
 mod probe;
 mod unserved;
@@ -55,6 +56,7 @@ pub(crate) fn check(
         }
     }
     events::two_greetings(table, native, &mut found);
+    admission::unguarded(table, native, &mut found);
     found.sort_by_key(|diagnostic| diagnostic.span.as_ref().map(|span| span.start));
     diagnostics.append(&mut found);
 }

@@ -40,7 +40,11 @@ fn found(config: Config, served: &[&str]) -> Vec<String> {
             found.severity, found.message, found.label
         )
     };
-    all.into_iter().map(line).collect()
+    // The application of these tests has no `on_connect`; a test of its own is about that.
+    all.into_iter()
+        .filter(|found| found.code != Code::Unguarded)
+        .map(line)
+        .collect()
 }
 
 fn found_in(rules: Vec<Rule>) -> Vec<String> {
@@ -328,6 +332,35 @@ fn events_that_can_be_ordered_are_fine() {
     ] {
         assert_eq!(found_on_readers(vec![one, other], &[]), [""; 0]);
     }
+}
+
+/// Where Node is not asked, the application has to refuse who may not come in (issue 9).
+#[test]
+fn namespaces_that_nobody_guards_are_told() {
+    let rules = |to| vec![event_rule("a", &["readers *", "readers /open,*"], to)];
+    let events = fixture::served(&["chat", "/open,chat"]);
+    let native = NativeSide {
+        endpoints: &[],
+        events: &events,
+        connects: &["/".to_owned()],
+        keeps_state_in_memory: false,
+    };
+    let config = Config {
+        sockets: vec![bridged("readers", SocketKind::SocketIo, "/io/")],
+        ..config(rules(NATIVE))
+    };
+    let (_, found) = Table::compile(config, 1, Some(native)).unwrap();
+    let unguarded = found.iter().filter(|found| found.code == Code::Unguarded);
+    let told: Vec<_> = unguarded
+        .map(|found| format!("{} | {}", found.message, found.label))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "native lets every client into `/open` | all of its events are native, so Node is not asked"
+        ]
+    );
+    assert_eq!(found_on_readers(rules(To::Node), &["chat"]), [""; 0]);
 }
 
 #[test]

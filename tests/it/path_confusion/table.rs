@@ -21,8 +21,8 @@ pub(crate) fn table(route: usize) -> Table {
     }];
     let native = NativeSide {
         endpoints: &endpoints,
-        events: &[],
         connects: &[],
+        events: &[],
         keeps_state_in_memory: false,
     };
     Table::compile(config(claim), 1, Some(native)).unwrap().0
