@@ -13,6 +13,7 @@ pub mod table;
 
 mod endpoints;
 pub mod pattern;
+mod readings;
 mod tree;
 
 mod argument;

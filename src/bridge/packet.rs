@@ -114,13 +114,35 @@ impl Packet {
     }
 
     /// Whether the id is one to JavaScript only, which takes blanks for digits, and rounds what is beyond its integers.
-    pub(crate) fn is_odd(&self) -> bool {
+    pub(crate) fn has_odd_id(&self) -> bool {
         !self.id.is_empty() && self.id().is_none_or(|id| id > EXACT_IDS)
     }
 
     /// Everything behind the head: JSON, or nothing.
     pub(crate) fn payload(&self) -> &str {
         self.part(self.id.end..self.text.len())
+    }
+
+    /// Whether an event is surely read here as Node reads it. Reads all of it.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.name().is_some() && self.is_valid() && !self.has_odd_id()
+    }
+
+    /// The name that Node's listeners have for an event without a plain one: a number is its text in JavaScript, and a
+    /// text that Rust has no string for is equal to no name in `routes.toml`. `None` if Node would not find a name either.
+    pub(crate) fn odd_name(&self) -> Option<String> {
+        if !self.is_valid() {
+            return None;
+        }
+        let list = self.payload().trim_ascii_start().strip_prefix('[')?;
+        let list = list.trim_ascii_start();
+        if list.starts_with('"') {
+            return Some(char::REPLACEMENT_CHARACTER.to_string());
+        }
+        let end =
+            list.find(|letter: char| !matches!(letter, '0'..='9' | '+' | '-' | '.' | 'e' | 'E'));
+        let number: f64 = list[..end?].parse().ok()?;
+        Some(ryu_js::Buffer::new().format(number).to_owned())
     }
 
     /// The name of an event; `None` where the payload does not begin with a text, as Node's parser wants it.
@@ -359,14 +381,33 @@ mod tests {
     fn ids_that_only_javascript_has_are_odd() {
         for odd in ["2 ", "2 1", "29007199254740993", "21180591620717411303424"] {
             let text = format!("{odd}[\"x\"]");
-            assert!(Packet::parse(text.into()).expect(odd).is_odd(), "{odd}");
+            assert!(Packet::parse(text.into()).expect(odd).has_odd_id(), "{odd}");
         }
         for plain in ["2", "20", "2007", "29007199254740992"] {
             let text = format!("{plain}[\"x\"]");
             assert!(
-                !Packet::parse(text.into()).expect(plain).is_odd(),
+                !Packet::parse(text.into()).expect(plain).has_odd_id(),
                 "{plain}"
             );
+        }
+    }
+
+    #[test]
+    fn names_that_only_javascript_has_are_found() {
+        for (text, name) in [
+            ("2[5]", "5"),
+            ("2[ 5.0 ,1]", "5"),
+            ("27[-1e3]", "-1000"),
+            ("2[1e400]", "Infinity"),
+            ("2[\"\\ud800\"]", "\u{fffd}"),
+        ] {
+            let packet = parse(text);
+            assert_eq!(packet.name(), None, "{text}");
+            assert_eq!(packet.odd_name().as_deref(), Some(name), "{text}");
+            assert!(!packet.is_plain(), "{text}");
+        }
+        for text in ["2{}", "2[null]", "2[]", "2\u{a0}1[\"a\"]", "2[[\"a\"]]"] {
+            assert_eq!(parse(text).odd_name(), None, "{text}");
         }
     }
 

@@ -445,6 +445,15 @@ impl Bridge {
                 .is_some_and(|socket| snapshot.table.uses_native(socket, namespace))
     }
 
+    /// Whether some rule says native for events of this namespace.
+    fn is_claimed_for_native(&self, snapshot: &Snapshot, namespace: &str) -> bool {
+        self.socket_of(snapshot).is_some_and(|socket| {
+            snapshot
+                .table
+                .claims_namespace_for_native(socket, namespace)
+        })
+    }
+
     /// Whether Node hears this client at the moment.
     fn has_leg(&self) -> bool {
         matches!(self.node, NodeSide::Open(_))

@@ -75,17 +75,8 @@ impl<'m> LazyArgument<'m> {
 
     /// The scalar at this place, `None` where there is none. The pointer must be one of the set.
     pub(crate) fn get(&self, pointers: &Arc<Pointers>, pointer: &Pointer) -> Option<Value<'m>> {
-        let step = pointers.step(pointer)?;
-        let mut read = self.read.borrow_mut();
-        let known = read
-            .take()
-            .filter(|known| Arc::ptr_eq(&known.pointers, pointers));
-        let known = read.insert(known.unwrap_or_else(|| Read {
-            pointers: Arc::clone(pointers),
-            found: scan(self.text, self.root, pointers).unwrap_or_default(),
-        }));
-        match *known.found.get(step)? {
-            Found::Nothing => None,
+        match self.find(pointers, pointer)? {
+            Found::Nothing | Found::List => None,
             Found::Bool(value) => Some(Value::Bool(value)),
             Found::Number { start, end } => std::str::from_utf8(&self.text[start..end])
                 .ok()?
@@ -98,6 +89,24 @@ impl<'m> LazyArgument<'m> {
                 escaped,
             } => scan::text(&self.text[start..end], escaped).map(Value::Text),
         }
+    }
+
+    fn find(&self, pointers: &Arc<Pointers>, pointer: &Pointer) -> Option<Found> {
+        let step = pointers.step(pointer)?;
+        let mut read = self.read.borrow_mut();
+        let known = read
+            .take()
+            .filter(|known| Arc::ptr_eq(&known.pointers, pointers));
+        let known = read.insert(known.unwrap_or_else(|| Read {
+            pointers: Arc::clone(pointers),
+            found: scan(self.text, self.root, pointers).unwrap_or_default(),
+        }));
+        known.found.get(step).copied()
+    }
+
+    /// Whether an array stands at this place.
+    pub(crate) fn is_list(&self, pointers: &Arc<Pointers>, pointer: &Pointer) -> bool {
+        self.find(pointers, pointer) == Some(Found::List)
     }
 
     /// As `get`, of a string.

@@ -39,6 +39,14 @@ pub struct EventHead<'m> {
     pub argument: &'m LazyArgument<'m>,
 }
 
+impl EventRoute<'_> {
+    /// Whether the rule says `native only`, and native has no handler: then nobody gets the message.
+    pub fn is_refused(&self) -> bool {
+        let is_only = self.rule.is_some_and(|(_, rule)| rule.to == To::NativeOnly);
+        is_only && self.reason == Reason::NoHandler
+    }
+}
+
 /// The table's answer.
 #[derive(Debug, Clone, Copy)]
 pub struct EventRoute<'t> {
@@ -118,6 +126,37 @@ impl Table {
         self.config().force_node || !namespace.rest_is_native || !all_native
     }
 
+    /// Whether some rule says `native only` for messages of a socket. What the proxy cannot read must not reach Node then.
+    pub fn has_boundary(&self, socket: usize) -> bool {
+        self.has_rule(socket, |to| to == To::NativeOnly)
+    }
+
+    /// Whether some rule says `native`, in any form, for messages of a socket.
+    pub fn claims_for_native(&self, socket: usize) -> bool {
+        self.has_rule(socket, |to| to != To::Node)
+    }
+
+    fn has_rule(&self, socket: usize, is: impl Fn(To) -> bool) -> bool {
+        let known = self.events().sockets.get(socket);
+        let mut namespaces = known
+            .into_iter()
+            .flat_map(|known| known.namespaces.values());
+        let mut has = || {
+            namespaces.any(|namespace| {
+                let mut entries = namespace.entries();
+                entries.any(|entry| is(self.rules()[entry.rule].to))
+            })
+        };
+        !self.config().force_node && has()
+    }
+
+    /// Whether some rule says `native`, in any form, for messages of a namespace.
+    pub fn claims_namespace_for_native(&self, socket: usize, namespace: &str) -> bool {
+        let namespace = self.events().namespace(socket, namespace);
+        let mut entries = namespace.into_iter().flat_map(Namespace::entries);
+        !self.config().force_node && entries.any(|entry| self.rules()[entry.rule].to != To::Node)
+    }
+
     /// Whether a message of this namespace can go to native.
     pub fn uses_native(&self, socket: usize, namespace: &str) -> bool {
         let Some(namespace) = self.events().namespace(socket, namespace) else {
@@ -178,6 +217,25 @@ impl Table {
     pub fn tag<'m>(&self, socket: usize, message: &LazyArgument<'m>) -> Option<Cow<'m, str>> {
         let tag = self.config().sockets.get(socket)?.tag.as_ref()?;
         message.text(&self.events().pointers, tag)
+    }
+}
+
+impl Table {
+    /// The tag of a WebSocket message as JavaScript finds a member by it: numbers and booleans as their text, empty
+    /// where there is none. `None` for an array, whose text may be any.
+    pub fn loose_tag<'m>(&self, socket: usize, message: &LazyArgument<'m>) -> Option<Cow<'m, str>> {
+        let pointers = &self.events().pointers;
+        let Some(tag) = self.config().sockets.get(socket)?.tag.as_ref() else {
+            return Some(Cow::Borrowed(""));
+        };
+        Some(match message.get(pointers, tag) {
+            Some(Value::Text(text)) => text,
+            Some(Value::Number(number)) => ryu_js::Buffer::new().format(number).to_owned().into(),
+            Some(Value::Bool(value)) => value.to_string().into(),
+            Some(Value::Address(_)) | None => {
+                return (!message.is_list(pointers, tag)).then_some(Cow::Borrowed(""));
+            }
+        })
     }
 }
 

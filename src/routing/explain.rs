@@ -68,7 +68,10 @@ impl Explanation<'_> {
         if let Some(claim) = claim {
             summary.push_str(&format!("  {}", claim));
         }
-        summary.push_str(&format!("  {side}"));
+        match self.route.is_refused() {
+            true => summary.push_str("  refused"),
+            false => summary.push_str(&format!("  {side}")),
+        }
         if let Some(why) = why(*rule, *reason) {
             summary.push_str(&format!(" ({why})"));
         }
@@ -107,7 +110,10 @@ impl EventExplanation<'_> {
             Some(_) => summary.push_str(&format!("  {}", self.met.join(" and "))),
             None => {}
         }
-        summary.push_str(&format!("  {side}"));
+        match self.route.is_refused() {
+            true => summary.push_str("  ignored"),
+            false => summary.push_str(&format!("  {side}")),
+        }
         if let Some(why) = why(*rule, *reason) {
             summary.push_str(&format!(" ({why})"));
         }
@@ -217,7 +223,11 @@ mod tests {
             ("GET /only", "only  /only  native".to_owned()),
             (
                 "PUT /only",
-                "only  /only  node (native has no endpoint for this method and path)".to_owned(),
+                "only  /only  refused (native has no endpoint for this method and path)".to_owned(),
+            ),
+            (
+                "GET //only",
+                "only  /only  refused (the path has more than one reading)".to_owned(),
             ),
             ("GET /ws", "game  node (a socket owns this path)".to_owned()),
             (

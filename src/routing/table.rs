@@ -7,11 +7,12 @@
 use http::Method;
 
 use crate::config::diagnostic::{Diagnostic, Severity};
-use crate::config::{Claim, Config, Rule, Segment, Share, Socket, SocketKind, To};
+use crate::config::{Claim, Config, Rule, Segment, Share, Socket, SocketKind, SocketMode, To};
 use crate::routing::condition::{Test, implied};
 use crate::routing::endpoints::{Endpoints, serves};
 use crate::routing::events::Events;
 use crate::routing::pattern::{PlainPath, is_plain_literal};
+use crate::routing::readings::{is_same_in_some_reading, matches_in_some_reading};
 use crate::routing::select::select;
 use crate::routing::tree::Tree;
 use crate::routing::{NativeSide, RequestHead, Side, check};
@@ -204,7 +205,7 @@ impl Table {
             return Route::to_node(matched, Reason::Forced);
         }
         let Some(path) = path else {
-            return Route::to_node(None, Reason::Ambiguous);
+            return Route::to_node(self.in_some_reading(request), Reason::Ambiguous);
         };
         let Some((_, rule, _)) = matched else {
             return Route::to_node(None, Reason::Rest);
@@ -229,6 +230,36 @@ impl Table {
             },
             None => Route::to_node(matched, Reason::NoEndpoint),
         }
+    }
+
+    /// A `native only` claim of a request whose path has more than one reading.
+    fn in_some_reading(&self, request: &RequestHead<'_>) -> Option<(usize, &Rule, usize)> {
+        let mut claims = all_claims(&self.config).map(|(rule, claim)| {
+            let of = &self.config.rules[rule];
+            (rule, of, claim)
+        });
+        claims.find(|(index, rule, claim)| {
+            let Claim {
+                method, pattern, ..
+            } = &rule.claims[*claim];
+            rule.to == To::NativeOnly
+                && method
+                    .as_ref()
+                    .is_none_or(|own| serves(own, request.method))
+                && self.tests[*index].iter().all(|test| test.holds(request))
+                && matches_in_some_reading(&pattern.segments, request.uri.path())
+        })
+    }
+
+    /// Whether somebody behind the proxy may take the path for that of a WebSocket whose messages can be native.
+    pub fn is_socket_in_some_reading(&self, raw: &str) -> bool {
+        let sockets = self.config.sockets.iter().enumerate();
+        let mut bridged = sockets.filter(|(index, socket)| {
+            socket.kind == SocketKind::WebSocket
+                && socket.mode == SocketMode::Bridge
+                && self.claims_for_native(*index)
+        });
+        bridged.any(|(_, socket)| is_same_in_some_reading(&socket.path, raw))
     }
 
     /// The socket that owns this path. Case counts, as in `engine.io` and `ws`.
@@ -278,6 +309,14 @@ impl Table {
                 (entry.method.is_none(), std::cmp::Reverse(implied))
             });
         }
+    }
+}
+
+impl Route<'_> {
+    /// Whether the rule says `native only`, and native does not answer: then nobody does.
+    pub fn is_refused(&self) -> bool {
+        let is_only = self.rule.is_some_and(|(_, rule)| rule.to == To::NativeOnly);
+        is_only && self.side == Side::Node && self.reason != Reason::Forced
     }
 }
 

@@ -35,7 +35,7 @@ use crate::bridge::{
     Template, Transport,
 };
 use crate::budget::waiter::Hold;
-use crate::config::Socket;
+use crate::config::{Socket, SocketKind};
 use crate::server::body::{Answer, ClientBody};
 use crate::server::dispatch::Exchange;
 use crate::server::respond::Refusal;
@@ -66,6 +66,7 @@ impl Channel<'_> {
     ) -> Response<Answer> {
         let target = parts.uri.clone();
         let query = Query::parse(target.query().unwrap_or_default());
+        let is_boundary = self.has_boundary();
         // A preflight knows no sessions.
         if parts.method == Method::OPTIONS {
             return self.unread("options", None, parts, body).await;
@@ -74,39 +75,86 @@ impl Channel<'_> {
             let entry = self.bridges.find(sid);
             return match entry.filter(|entry| *entry.socket == *self.settings().id) {
                 Some(entry) => self.visit(&entry, &query, parts, body).await,
+                None if is_boundary => self.refuse("sid", Refused::UnknownSid, &parts),
                 None => {
                     self.unread("sid", Some(Refused::UnknownSid), parts, body)
                         .await
                 }
             };
         }
-        // The client library lies below the path.
-        let reason = if parts.uri.path() != self.settings().path {
-            Some("file")
-        } else if query.jsonp {
-            Some("jsonp")
-        } else {
-            None
-        };
-        if let Some(reason) = reason {
-            return self.unread(reason, None, parts, body).await;
+        // The client library lies below the path. Without a transport it cannot be a session, which Engine.IO opens there too.
+        if parts.uri.path() != self.settings().path && query.transport.is_none() {
+            return self.unread("file", None, parts, body).await;
+        }
+        if query.jsonp {
+            let is_for_native = self.exchange.snapshot.table.claims_for_native(self.socket);
+            if is_boundary || (is_for_native && query.version_4) {
+                return self.refuse("jsonp", Refused::BadRequest, &parts);
+            }
+            return self.unread("jsonp", None, parts, body).await;
         }
         let transport = match query.request(&parts.method, is_upgrade(&parts), |_| false) {
             Ok(Request::Handshake { transport }) => transport,
             Ok(Request::Session { .. }) => TransportName::Polling,
+            Err(refused @ Refused::UnsupportedVersion) if is_boundary => {
+                return self.refuse("version", refused, &parts);
+            }
             Err(Refused::UnsupportedVersion) => {
                 let refused = Some(Refused::UnsupportedVersion);
                 return self.unread("version", refused, parts, body).await;
             }
-            Err(refused) => return self.unread("refused", Some(refused), parts, body).await,
+            Err(refused) => return self.refused(Some(refused), parts, body).await,
         };
         match (transport, is_upgrade(&parts)) {
             (TransportName::Polling, false) => self.open_polling(parts, body).await,
             (TransportName::WebSocket, true) if websocket_key(&parts).is_some() => {
                 self.open_websocket(parts).await
             }
-            _ => self.unread("refused", None, parts, body).await,
+            _ => self.refused(None, parts, body).await,
         }
+    }
+
+    /// Node says itself why it refuses a request. If it does not refuse what the proxy takes for broken, nobody serves it,
+    /// or the client could choose in this way that Node gets all of its messages.
+    async fn refused(
+        &self,
+        refused: Option<Refused>,
+        parts: Parts,
+        body: Option<ClientBody>,
+    ) -> Response<Answer> {
+        let table = &self.exchange.snapshot.table;
+        if !table.claims_for_native(self.socket) {
+            return self.unread("refused", refused, parts, body).await;
+        }
+        let upgrade = is_upgrade(&parts);
+        let own = || {
+            let refused = refused.unwrap_or(Refused::BadRequest);
+            response(refused.answer_to(upgrade), &Template::default())
+        };
+        if table.has_boundary(self.socket) {
+            self.count_unbridged("refused");
+            return own();
+        }
+        let is_socket_io = self.settings().kind == SocketKind::SocketIo;
+        let answer = self.unread("refused", refused, parts, body).await;
+        let is_served = is_socket_io && answer.status().is_success();
+        match is_served || answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            true => own(),
+            false => answer,
+        }
+    }
+
+    /// Refuses in Node's words what must not reach Node.
+    fn refuse(&self, reason: &str, refused: Refused, parts: &Parts) -> Response<Answer> {
+        self.count_unbridged(reason);
+        response(refused.answer_to(is_upgrade(parts)), &Template::default())
+    }
+
+    fn count_unbridged(&self, reason: &str) {
+        let unbridged = &self.exchange.client.acceptor.shared.metrics.unbridged;
+        unbridged
+            .with_label_values(&[&self.settings().id, reason])
+            .inc();
     }
 
     /// Leaves a request to Node, which knows the answer; if it is away, `refused` is what it would say.
@@ -117,24 +165,20 @@ impl Channel<'_> {
         parts: Parts,
         body: Option<ClientBody>,
     ) -> Response<Answer> {
-        let unbridged = &self.exchange.client.acceptor.shared.metrics.unbridged;
-        unbridged
-            .with_label_values(&[&self.settings().id, reason])
-            .inc();
+        self.count_unbridged(reason);
         let needs_node = self.exchange.snapshot.table.needs_node(self.socket, "/");
         let upgrade = is_upgrade(&parts);
         match (self.exchange.ask(parts, body).await, refused) {
             (Ok(response), _) => response,
             (Err(_), Some(refused)) if !needs_node => {
-                let answer = if upgrade {
-                    refused.upgrade_answer()
-                } else {
-                    refused.answer()
-                };
-                response(answer, &Template::default())
+                response(refused.answer_to(upgrade), &Template::default())
             }
             (Err(error), _) => self.exchange.no_answer(error),
         }
+    }
+
+    fn has_boundary(&self) -> bool {
+        self.exchange.snapshot.table.has_boundary(self.socket)
     }
 
     fn handshake(&self, parts: &Parts) -> Handshake {
@@ -154,6 +198,12 @@ impl Channel<'_> {
             match self.exchange.ask(parts, body).await {
                 Ok(response) => match Accepted::read(response).await {
                     Ok(accepted) => node = Some(accepted),
+                    // The session would stay Node's own, with all of its messages.
+                    Err(NotAccepted::Answer(response))
+                        if response.status() == StatusCode::OK && self.has_boundary() =>
+                    {
+                        return self.exchange.instead_of_node(Refusal::BrokenHandshake);
+                    }
                     Err(NotAccepted::Answer(response)) => return *response,
                     Err(NotAccepted::Broken) => {
                         return self.exchange.instead_of_node(Refusal::BrokenHandshake);
@@ -210,8 +260,11 @@ impl Channel<'_> {
         mut parts: Parts,
         body: Option<ClientBody>,
     ) -> Response<Answer> {
-        if !is_upgrade(&parts) || websocket_key(&parts).is_none() {
+        if !is_upgrade(&parts) {
             return self.unread("refused", None, parts, body).await;
+        }
+        if websocket_key(&parts).is_none() {
+            return self.refused(None, parts, body).await;
         }
         let handshake = self.handshake(&parts);
         let snapshot = Arc::clone(self.exchange.snapshot);

@@ -102,6 +102,14 @@ async fn answer(
         address,
     };
     let route = snapshot.table.route(&head);
+    let is_socket = matches!(route.reason, Reason::Socket(_));
+    if route.is_refused()
+        || !is_socket
+            && is_upgrade(&parts)
+            && snapshot.table.is_socket_in_some_reading(parts.uri.path())
+    {
+        return Err(Refusal::NativeOnly);
+    }
     let state = match (route.rule, &route.reason) {
         (Some((index, _)), _) => &snapshot.rules[index],
         (None, Reason::Socket(id)) => snapshot.socket(id),
@@ -112,7 +120,7 @@ async fn answer(
         snapshot: &snapshot,
         state,
         host: &host,
-        long_poll: matches!(route.reason, Reason::Socket(_)),
+        long_poll: is_socket,
     };
     let (mut response, side) = match (route.side, route.rule, &client.acceptor.shared.native) {
         _ if let Some((socket, kind)) = exchange.bridged(&route.reason, &parts) => {
@@ -128,8 +136,8 @@ async fn answer(
             };
             (response, Answerer::Node)
         }
-        // The native side serves no upgrades: a live channel is a `[socket]`.
-        (Side::Native, Some((_, rule)), Some(native)) if !is_upgrade(&parts) => {
+        // A request that wants to leave HTTP is an ordinary one here: a live channel is a `[socket]`.
+        (Side::Native, Some((_, rule)), Some(native)) => {
             exchange
                 .native_first(native, rule, route.native_path, address, parts, body)
                 .await

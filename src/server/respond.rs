@@ -16,6 +16,9 @@ pub(super) enum Refusal {
     /// `Host` is missing, repeated, invalid, or not what the target says.
     #[error("the request needs exactly one valid Host")]
     BadHost,
+    /// The rule says `native only`, and native does not answer.
+    #[error("only native may answer this request, and it does not")]
+    NativeOnly,
     /// A transfer coding other than `chunked`, or a length that is not one number.
     #[error("the body needs the transfer coding `chunked` or one length")]
     BadFraming,
@@ -74,6 +77,7 @@ impl Refusal {
     fn describe(&self) -> (StatusCode, &'static str) {
         match self {
             Self::BadHost => (StatusCode::BAD_REQUEST, "bad-host"),
+            Self::NativeOnly => (StatusCode::BAD_REQUEST, "native-only"),
             Self::BadFraming => (StatusCode::BAD_REQUEST, "bad-framing"),
             Self::Loop => (StatusCode::LOOP_DETECTED, "loop"),
             Self::Connect => (StatusCode::METHOD_NOT_ALLOWED, "connect-refused"),

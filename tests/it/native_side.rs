@@ -229,6 +229,68 @@ async fn native_only_never_asks_node() {
     assert!(node.seen().is_empty());
 }
 
+/// No spelling of a request that only native may answer reaches Node (issue 9).
+#[tokio::test]
+async fn native_only_is_a_boundary() {
+    let node = TestNode::echo().await;
+    let rules = RULES.replace(r#"to = "native""#, r#"to = "native only""#);
+    let proxy = TestProxy::new(&node.url(), &rules).await;
+    for target in [
+        "//hello",
+        "/hello//",
+        "/./hello",
+        "/x/../hello",
+        "/x/%2e%2e/hello",
+        "/%68ello%00",
+        "/item//7",
+        "/item/%zz",
+        "/item/7|8",
+        "/files",
+        "/hello?x=\u{e9}",
+    ] {
+        let answer = proxy.get(target).await;
+        assert_eq!(answer.status, 400, "{target}");
+    }
+    // All methods are claimed, and native has one of them.
+    let answer = proxy.send("DELETE", "/item/7", "").await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("native-only"), "{}", answer.text());
+    assert!(node.seen().is_empty());
+    // What no such rule claims is Node's.
+    for (method, target) in [
+        ("POST", "/hello"),
+        ("GET", "//other"),
+        ("GET", "/item//7/8"),
+    ] {
+        assert_eq!(
+            proxy.send(method, target, "").await.side(),
+            "node",
+            "{target}"
+        );
+    }
+}
+
+/// An upgrade to a path without a socket goes where its rule says.
+#[tokio::test]
+async fn an_upgrade_does_not_choose_the_side() {
+    let node = TestNode::echo().await;
+    for to in ["native", "native only"] {
+        let rules = RULES.replace(r#"to = "native""#, &format!("to = \"{to}\""));
+        let proxy = TestProxy::new(&node.url(), &rules).await;
+        for upgrade in ["websocket", "h2c", "anything"] {
+            let mut stream = connect(proxy.address, &proxy.tls).await.unwrap();
+            let request = format!(
+                "GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\n\r\n"
+            );
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let head = crate::support::node::read_head(&mut stream).await.unwrap();
+            assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+            assert!(head.contains("x-strangler-side: native"), "{head}");
+        }
+    }
+    assert!(node.seen().is_empty());
+}
+
 #[tokio::test]
 async fn the_breaker_leaves_a_failing_rule_to_node() {
     let node = TestNode::echo().await;

@@ -2,6 +2,7 @@
 //! moment, and clients that do not listen. Real Node on one side, native handlers on the other, and clients that see
 //! every packet.
 
+mod boundary;
 mod breaker;
 mod client;
 mod fail_closed;

@@ -172,6 +172,13 @@ impl Refused {
         }
     }
 
+    pub(crate) fn answer_to(self, upgrade: bool) -> Answer {
+        match upgrade {
+            true => self.upgrade_answer(),
+            false => self.answer(),
+        }
+    }
+
     /// To a request without `Upgrade`.
     pub(crate) fn answer(self) -> Answer {
         let (code, message) = (self.code(), self.message());

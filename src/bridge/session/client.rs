@@ -1,5 +1,6 @@
 //! What the client says, and where it goes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ struct Routed {
     timeout: Duration,
     /// Native has a handler for it.
     handled: bool,
+    /// `native only` without a handler.
+    refused: bool,
 }
 
 impl Bridge {
@@ -39,7 +42,7 @@ impl Bridge {
             Ok(Some(unit)) => unit,
             Err(Malformed) => return self.refuse("malformed"),
         };
-        // What is broken Node judges, if it is there.
+        // Node judges broken packets. Without Node, they end the client.
         if !self.has_leg() && (!unit.packet.is_valid() || !unit.is_plain()) {
             return self.refuse("malformed");
         }
@@ -135,7 +138,13 @@ impl Bridge {
             return self.refuse("malformed");
         };
         let snapshot = self.snapshot();
-        let Some(name) = unit.packet.name() else {
+        let name = unit.packet.name();
+        let name = name.or_else(|| unit.packet.odd_name().map(Cow::Owned));
+        let Some(name) = name else {
+            // Node may well find a name in it, of which a rule says native.
+            if self.is_claimed_for_native(&snapshot, unit.packet.namespace()) {
+                return self.refuse("unreadable");
+            }
             return self.tell_node(index, unit, &snapshot.rest);
         };
         let Some(routed) = self.route(&snapshot, &unit, &name) else {
@@ -147,10 +156,18 @@ impl Bridge {
             node_may_answer,
             timeout,
             handled,
+            refused,
         } = routed;
-        let is_odd = !unit.packet.is_valid() || unit.packet.is_odd() || !unit.is_plain();
-        if side == Side::Node || is_odd {
+        if refused {
+            rule.metrics.unanswered("no-handler");
+            return Ok(());
+        }
+        if side == Side::Node {
             return self.tell_node(index, unit, &rule);
+        }
+        if !unit.packet.is_plain() || !unit.is_plain() {
+            // Native cannot have it, and Node must not.
+            return self.refuse("unreadable");
         }
         if !handled {
             // All of the namespace is native, and Socket.IO ignores what nobody listens to.
@@ -214,6 +231,7 @@ impl Bridge {
                 node_may_answer: settings.to != To::NativeOnly,
                 timeout: settings.timeout,
                 handled,
+                refused: route.is_refused(),
             },
             None => Routed {
                 rule: Arc::clone(&snapshot.sockets[socket]),
@@ -221,6 +239,7 @@ impl Bridge {
                 node_may_answer: true,
                 timeout: Duration::ZERO,
                 handled,
+                refused: false,
             },
         })
     }
@@ -325,6 +344,10 @@ impl Bridge {
         let Some(index) = self.position(unit.packet.namespace()) else {
             return self.refuse("malformed");
         };
+        if unit.packet.has_odd_id() && self.namespaces[index].native != Part::Absent {
+            // It may be the answer to either side.
+            return self.refuse("unreadable");
+        }
         if let Some(text) = unit.packet.for_native() {
             if !unit.is_plain() {
                 return self.refuse("malformed");

@@ -9,6 +9,9 @@ use crate::config::To;
 use crate::live::Trial;
 use crate::routing::{EventHead, LazyArgument, Side};
 
+/// U+FEFF in UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 impl Tagged {
     pub(super) fn hear_client(&mut self, message: Message) -> Result<(), End> {
         match message {
@@ -49,13 +52,16 @@ impl Tagged {
             });
         };
         let (rule, side, node_may_answer) = {
+            // `ws` gives applications the bytes of both kinds, and some read them as text that may begin with a mark.
             let text: &[u8] = match &message {
-                Message::Text(text) => text,
-                // No tag: what `*` says, else Node.
+                Message::Text(bytes) | Message::Binary(bytes) => bytes,
                 _ => b"",
             };
-            let argument = LazyArgument::of_message(text);
-            let tag = snapshot.table.tag(socket, &argument).unwrap_or_default();
+            let argument = LazyArgument::of_message(text.strip_prefix(MARK).unwrap_or(text));
+            let tag = snapshot.table.loose_tag(socket, &argument);
+            let is_read = tag.is_some();
+            // No tag: what `*` says, else Node.
+            let tag = tag.unwrap_or_default();
             let head = self.handshake.head();
             let route = snapshot.table.event(
                 socket,
@@ -66,7 +72,16 @@ impl Tagged {
                     argument: &argument,
                 },
             );
+            if !is_read && route.side == Side::Node && snapshot.table.claims_for_native(socket) {
+                // Node may well find a tag in it, of which a rule says native.
+                self.count_refused("unreadable");
+                return Err(End::Drop);
+            }
             match route.rule {
+                Some((rule, _)) if route.is_refused() => {
+                    snapshot.rules[rule].metrics.unanswered("no-handler");
+                    return Ok(());
+                }
                 Some((rule, settings)) => (
                     Arc::clone(&snapshot.rules[rule]),
                     route.side,

@@ -7,9 +7,11 @@ use crate::routing::argument::{Pointers, Root};
 /// What stands at a step of a pointer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// Nothing, `null`, an array or an object: no scalar.
+    /// Nothing, `null` or an object: no scalar.
     #[default]
     Nothing,
+    /// An array. JavaScript makes a text of it where it needs one: `["a"]` finds the member `a`.
+    List,
     /// Between the quotes.
     Text {
         start: usize,
@@ -118,7 +120,12 @@ impl Scan<'_> {
         match self.peek()? {
             b'{' if !self.pointers.is_leaf(step) => self.object(step),
             b'[' if !self.pointers.is_leaf(step) => self.array(step),
-            b'{' | b'[' => self.skip(),
+            bracket @ (b'{' | b'[') => {
+                if bracket == b'[' {
+                    self.found[step] = Found::List;
+                }
+                self.skip()
+            }
             _ => {
                 self.found[step] = self.scalar()?;
                 Some(())

@@ -2,7 +2,7 @@
 //! has no handler for.
 
 use crate::config::diagnostic::{Code, Diagnostic};
-use crate::config::{EventClaim, Rule, SocketKind};
+use crate::config::{EventClaim, Rule, SocketKind, To};
 use crate::routing::NativeSide;
 use crate::routing::check::probe::combinations;
 use crate::routing::check::unserved::list;
@@ -123,6 +123,10 @@ pub(super) fn partly_served(table: &Table, rule: &Rule, found: &mut Vec<Diagnost
             continue;
         };
         let served = namespace.served();
+        let fate = match rule.to {
+            To::NativeOnly => "is ignored",
+            To::Native(_) | To::Node => "goes to Node",
+        };
         let message = match (&claim.name, served) {
             (_, Served::All) => continue,
             (Some(name), _) if served.has(name) => continue,
@@ -130,15 +134,15 @@ pub(super) fn partly_served(table: &Table, rule: &Rule, found: &mut Vec<Diagnost
                 format!("native ignores `{claim}`: it has no handler for it")
             }
             (None, Served::Names(names)) if names.is_empty() => {
-                format!("`{claim}` goes to Node: native has no handlers in this namespace")
+                format!("`{claim}` {fate}: native has no handlers in this namespace")
             }
-            (Some(_), _) => format!("`{claim}` goes to Node: native has no handler for it"),
+            (Some(_), _) => format!("`{claim}` {fate}: native has no handler for it"),
             (None, _) => {
                 let names = list(served.names().into_iter().map(str::to_owned));
                 let rest = if namespace.rest_is_native {
-                    "it ignores the rest"
+                    "it ignores the rest".to_owned()
                 } else {
-                    "the rest goes to Node"
+                    format!("the rest {fate}")
                 };
                 format!("native has handlers for {names} of `{claim}`, {rest}")
             }

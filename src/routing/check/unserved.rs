@@ -1,7 +1,7 @@
 //! Compares what rules claim for native with what the native application serves.
 
 use crate::config::diagnostic::{Code, Diagnostic};
-use crate::config::{Claim, Pattern, Rule, Segment};
+use crate::config::{Claim, Pattern, Rule, Segment, To};
 use crate::routing::check::events;
 use crate::routing::check::probe::Probe;
 use crate::routing::endpoints::serves;
@@ -53,17 +53,22 @@ pub(crate) fn unserved(
             (None, None) => return,
         };
         let label = match rule.claims.first() {
+            Some(_) if rule.to == To::NativeOnly => "everything would be refused",
             Some(_) => "everything would go to Node",
             None => "native has nothing for it",
         };
         return found.push(error.label(label).help(help));
     }
     events::partly_served(table, rule, found);
+    let fate = match rule.to {
+        To::NativeOnly => "is refused",
+        To::Native(_) | To::Node => "goes to Node",
+    };
     for claim in partly {
         let served = served(claim);
         let message = if !served.is_empty() {
             format!(
-                "only {} of `{}` is native, the rest goes to Node",
+                "only {} of `{}` is native, the rest {fate}",
                 list(served.into_iter().map(written)),
                 claim
             )
@@ -75,7 +80,7 @@ pub(crate) fn unserved(
             } else {
                 list(methods)
             };
-            format!("`{}` goes to Node: native serves {serves}", claim)
+            format!("`{}` {fate}: native serves {serves}", claim)
         };
         found.push(Diagnostic::note(Code::Unserved, message).at(claim.span.clone()));
     }

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::world::{ALL_NATIVE, MIXED, PATH, World, side_of, tagged};
-use crate::support::websocket::{Client, frame, read_frame, upgrade};
+use crate::support::websocket::{Client, Closed, frame, read_frame, upgrade};
 
 #[tokio::test]
 async fn messages_of_one_connection_go_to_either_side() {
@@ -23,7 +23,6 @@ async fn messages_of_one_connection_go_to_either_side() {
         "{",
         "[]",
         r#"{"type":1}"#,
-        r#"{"type":["n"]}"#,
         r#"{"kind":"n"}"#,
         r#"{"type":"N"}"#,
         r#"{"type":"n","type":"o"}"#,
@@ -46,13 +45,73 @@ async fn messages_of_one_connection_go_to_either_side() {
     assert!(world.proxy.metric(&events("node")).await < 0.5);
 }
 
+/// A client cannot choose the side by its spelling (issue 9): applications read the bytes of both kinds of messages, and
+/// find a handler by whatever JavaScript makes of the tag.
+#[tokio::test]
+async fn an_odd_spelling_of_a_native_tag_never_reaches_node() {
+    for to in ["native", "native only"] {
+        let rules = format!(r#"n = {{ events = {{ game = ["n", "7", "true"] }}, to = "{to}" }}"#);
+        let world = World::new("", &rules).await;
+        let mut client = world.open().await;
+        for odd in [
+            "\u{feff}{\"type\":\"n\"}",
+            r#"{"type":7}"#,
+            r#"{"type":7.0e0}"#,
+            r#"{"type":true}"#,
+        ] {
+            assert_eq!(side_of(&mut client, odd).await, "native", "{odd}");
+        }
+        for odd in [
+            &br#"{"type":"n"}"#[..],
+            b"{\"type\":\"n\",\"x\":\"\xff\"}",
+            b"\xef\xbb\xbf{\"type\":\"n\"}",
+        ] {
+            client.send(odd.to_vec()).await;
+            let expected = [b"native:", odd].concat();
+            assert_eq!(client.message().await, Message::binary(expected));
+        }
+        assert_eq!(side_of(&mut client, r#"{"type":8}"#).await, "node");
+        for odd in [r#"{"type":["n"]}"#, r#"{"type":[["n"]]}"#] {
+            let mut client = world.open().await;
+            client.send(odd).await;
+            assert_eq!(client.closed().await, Closed::Abruptly, "{odd}");
+        }
+    }
+}
+
+/// Nor by the spelling of the path or of the handshake: Node's handler may be less strict than `ws`.
+#[tokio::test]
+async fn an_odd_spelling_of_a_native_socket_never_reaches_node() {
+    let world = World::new("", MIXED).await;
+    for target in [
+        "/API/ws",
+        "/api/ws/",
+        "/api//ws",
+        "/api/./ws",
+        "/x/../api/ws",
+        "/api/%77s",
+        "/api\\ws",
+    ] {
+        let (_, head) = upgrade(&world.proxy, target, "").await;
+        assert!(head.starts_with("HTTP/1.1 400 "), "{target}: {head}");
+    }
+    let (_, head) = upgrade(&world.proxy, "/other", "").await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    world.edit("", "").await;
+    let (_, head) = upgrade(&world.proxy, "/API/ws", "").await;
+    assert!(
+        head.starts_with("HTTP/1.1 101 "),
+        "nothing is native: {head}"
+    );
+}
+
 #[tokio::test]
 async fn binary_messages_are_nodes_unless_a_rule_says_all() {
     let world = World::new("", MIXED).await;
     let mut client = world.open().await;
     let bytes: Vec<u8> = (0..=255).collect();
     client.echo(bytes.clone()).await;
-    client.echo(br#"{"type":"n"}"#.to_vec()).await;
+    client.echo(br#"{"type":"o"}"#.to_vec()).await;
     world.edit("", ALL_NATIVE).await;
     client.send(bytes.clone()).await;
     let expected = [b"native:", &bytes[..]].concat();

@@ -8,6 +8,7 @@
 // MAX_PAYLOAD                          in bytes (1000000)
 // RECOVERY                             how long the state of a lost connection is kept, in milliseconds; unset: not at all
 // CORS_ORIGIN, COOKIE                  the origin that may read the answers; the name of a cookie with the session's id
+// ALLOW_EIO3                           clients of Engine.IO 3 are served too
 // REFUSE                               a handshake with this value of `?pass=` is refused
 // LOGIN                                Engine.IO's middleware refuses each request after the command logout
 // DOOR                                 `?door=` says how a handshake ends without a refusal in words: see `turnAway`
@@ -64,6 +65,7 @@ const options = {
   pingInterval: Number(env.PING_INTERVAL || 25000),
   pingTimeout: Number(env.PING_TIMEOUT || 20000),
   maxHttpBufferSize: Number(env.MAX_PAYLOAD || 1e6),
+  ...(env.ALLOW_EIO3 && { allowEIO3: true }),
   ...(env.CORS_ORIGIN && { cors: { origin: env.CORS_ORIGIN, credentials: true, exposedHeaders: ['X-Answer'] } }),
   ...(env.COOKIE && { cookie: { name: env.COOKIE, path: '/', sameSite: 'strict' } }),
   ...(env.DOOR && { allowRequest: turnAway }),
