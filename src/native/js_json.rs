@@ -20,7 +20,7 @@
 //!
 //! [`parse`] takes any depth, as `JSON.parse` does, and a message of 1 MB may be half a million levels deep. A function that
 //! calls itself for each level of such a value overflows the stack. That is no panic: it ends the process with all
-//! connections. So nothing in this module recurses over a value, neither [`stringify`] nor its drop, and
+//! connections. So nothing in this module recurses over a value, neither [`stringify()`] nor its drop, and
 //! [`Serialize`](serde::Serialize) refuses a value with more than [`MAX_DEPTH`] levels. Before you recurse over a value, ask
 //! [`Value::is_deeper_than`]. The values of [`RawEvent::values`](crate::RawEvent::values) never have more levels.
 
