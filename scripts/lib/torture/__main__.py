@@ -15,7 +15,7 @@ from . import processes
 from .report import Report, say
 from .stage import Stage
 
-SCENARIOS = ["flips", "node", "bodies", "stop", "restarts", "clients", "limits", "log", "http2", "certificates", "smuggling", "logins",
+SCENARIOS = ["flips", "node", "bodies", "stop", "restarts", "clients", "limits", "log", "http2", "certificates", "smuggling", "logins", "sides",
              "event-flips", "crowd", "sockets", "garden", "dashboard"]
 OPTIONAL = ["soak"]
 
