@@ -13,7 +13,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::budget::waiter::Waiter;
 use crate::config::{Rule, SocketKind, SocketMode, To};
@@ -73,6 +73,12 @@ async fn answer(
     let (mut parts, body) = request.into_parts();
     let host = check_target(&mut parts)?;
     if client.hop.is_loop(&parts.headers) {
+        client.acceptor.shared.live.log.log("loop", |count| {
+            warn!(
+                count,
+                "requests run in a circle: `[node] url` leads back to this proxy"
+            );
+        });
         return Err(Refusal::Loop);
     }
     let length = settle_length(&mut parts.headers).map_err(|_| Refusal::BadFraming)?;
