@@ -1,7 +1,9 @@
 //! What the process may use: descriptors (`RLIMIT_NOFILE`) and memory (cgroup, else RAM).
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{debug, warn};
@@ -31,13 +33,17 @@ pub(super) fn raise_descriptor_limit() -> usize {
 
 /// Descriptors that are open now.
 pub(super) fn open_descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").map_or(RUNTIME_DESCRIPTORS, |open| {
-        open.count() + RUNTIME_DESCRIPTORS
-    })
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let of_runtimes = RUNTIME_DESCRIPTORS + cores * CORE_DESCRIPTORS;
+    fs::read_dir("/proc/self/fd").map_or(of_runtimes, |open| open.count() + of_runtimes)
 }
 
-/// Those that the threads of a proxy need and that are not open at its start.
-const RUNTIME_DESCRIPTORS: usize = 32;
+/// Those that the proxy needs and that are not open at its start.
+const RUNTIME_DESCRIPTORS: usize = 16;
+
+/// Those of the threads of one core: three runtimes with a poll, a waker and a signal pipe each, a handle of the
+/// listening socket and a spare one.
+const CORE_DESCRIPTORS: usize = 12;
 
 /// Bytes that the process may use.
 pub(super) fn memory() -> u64 {
