@@ -48,7 +48,10 @@ async fn the_shipped_file_is_good() {
     );
     output(&["certs"], folder.path()).await;
     let (good, rules, warnings) = output(&["check"], folder.path()).await;
-    assert!(good && warnings.starts_with("note[unguarded]: "), "{warnings}");
+    assert!(
+        good && warnings.starts_with("note[unguarded]: "),
+        "{warnings}"
+    );
     assert_eq!(warnings.matches("routes.toml:").count(), 1, "{warnings}");
     assert!(rules.contains("routes.toml: 5 rules, no error"), "{rules}");
     let (good, line, _) = output(&["explain", "GET", "/API/ic_log/?x=1"], folder.path()).await;
