@@ -251,6 +251,13 @@ impl Table {
         })
     }
 
+    /// Whether the messages of any WebSocket are looked at.
+    pub fn bridges_websockets(&self) -> bool {
+        let mut sockets = self.config.sockets.iter();
+        sockets
+            .any(|socket| socket.kind == SocketKind::WebSocket && socket.mode == SocketMode::Bridge)
+    }
+
     /// Whether somebody behind the proxy may take the path for that of a WebSocket whose messages can be native.
     pub fn is_socket_in_some_reading(&self, raw: &str) -> bool {
         let sockets = self.config.sockets.iter().enumerate();

@@ -110,7 +110,8 @@ async fn answer(
     let route = snapshot.table.route(&head);
     let is_socket = matches!(route.reason, Reason::Socket(_));
     if route.is_refused()
-        || !is_socket
+        || snapshot.table.bridges_websockets()
+            && !is_socket
             && is_upgrade(&parts)
             && snapshot.table.is_socket_in_some_reading(parts.uri.path())
     {
