@@ -121,7 +121,7 @@ impl Surroundings {
     }
 }
 
-/// What an application said, fit for one line of the log.
+/// Makes the words of an application fit for one line of the log.
 fn quoted(text: impl Display) -> String {
     /// Characters that are shown.
     const SHOWN: usize = 100;

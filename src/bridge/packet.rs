@@ -123,7 +123,7 @@ impl Packet {
         self.part(self.id.end..self.text.len())
     }
 
-    /// Whether an event is surely read here as Node reads it. Reads all of it.
+    /// True if the proxy surely reads this event as Node does. Reads all of it.
     pub(crate) fn is_plain(&self) -> bool {
         self.name().is_some() && self.is_valid() && !self.has_odd_id()
     }

@@ -445,7 +445,7 @@ impl Bridge {
                 .is_some_and(|socket| snapshot.table.uses_native(socket, namespace))
     }
 
-    /// Whether some rule says native for events of this namespace.
+    /// True if some rule says native for events of this namespace.
     fn is_claimed_for_native(&self, snapshot: &Snapshot, namespace: &str) -> bool {
         self.socket_of(snapshot).is_some_and(|socket| {
             snapshot

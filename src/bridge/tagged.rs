@@ -84,7 +84,7 @@ pub(crate) struct Tagged {
     accepted_by_node: bool,
     /// A side has accepted the client: Node, or native where Node is not needed or the file lets native admit clients.
     accepted: bool,
-    /// What the client said before that.
+    /// The messages of the client from before that.
     early: Backlog<Message>,
     /// Since when Node is away, for clients that wait for it.
     away_since: Option<Instant>,

@@ -8,7 +8,7 @@ use std::thread;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{debug, warn};
 
-/// What is assumed of a machine that does not say.
+/// Assumed if the machine does not say how much memory it has.
 const SOME_MEMORY: u64 = 1 << 30;
 
 /// Raises the limit of descriptors to the hard limit, and returns it.
