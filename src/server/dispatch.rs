@@ -470,13 +470,18 @@ fn check_target(parts: &mut Parts) -> Result<HeaderValue, Refusal> {
             .unwrap_or_else(|| PathAndQuery::from_static("/"));
         parts.uri = Uri::from(path);
     }
-    // hyper reads what ends in `chunked`; another coding before it would reach Node unsaid (RFC 9112 §6.1).
-    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
-    let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if codings.next().is_some_and(|coding| !plain(coding)) || codings.next().is_some() {
+    if parts.version < Version::HTTP_2 && !has_plain_framing(&parts.headers) {
         return Err(Refusal::BadFraming);
     }
     host(&parts.headers).cloned().ok_or(Refusal::BadHost)
+}
+
+/// hyper reads what ends in `chunked`; another coding before it would reach Node unsaid (RFC 9112 §6.1). HTTP/2 has no
+/// codings: h2 resets a stream that names one.
+fn has_plain_framing(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_none_or(is_plain) && codings.next().is_none()
 }
 
 /// Whether the client waits for `100 Continue` before it sends its body.

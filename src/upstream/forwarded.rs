@@ -32,6 +32,9 @@ pub(super) fn origin(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Or
         address: peer,
         unreadable: false,
     };
+    if !is_trusted(peer, trusted) {
+        return origin;
+    }
     let field = field(headers);
     let mut hops = members(headers, &field).map(|member| hop(&field, member));
     while is_trusted(origin.address, trusted)

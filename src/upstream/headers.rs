@@ -11,11 +11,14 @@ pub(crate) const SIDE: HeaderName = HeaderName::from_static("x-strangler-side");
 
 /// Drops the fields that concern one connection only, and those that `Connection` names.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // To look at each name costs less than to search for each of these.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
     for name in named_by_connection(headers) {
         headers.remove(name);
     }
     let mut takes_trailers = false;
-    // To look at each name costs less than to search for each of these.
     while let Some(name) = headers.keys().find(|name| is_hop_by_hop(name)).cloned() {
         let value = headers.remove(&name);
         takes_trailers |= name == TE && value.is_some_and(|te| names_trailers(&te));

@@ -20,9 +20,18 @@ fn literal(name: &str, value: &str) -> Vec<u8> {
     [vec![0], text(name), text(value)].concat()
 }
 
-/// Posts `ok` over HTTP/2 with these lengths, and says how the answer begins: the first byte of its head (RFC 7541,
-/// appendix A: 0x88 is 200, 0x8c is 400), or `None` for a stream that is reset.
+/// Posts `ok` over HTTP/2 with these lengths.
 async fn post(proxy: &TestProxy, lengths: &[&str]) -> Option<u8> {
+    let fields: Vec<_> = lengths
+        .iter()
+        .map(|text| ("content-length", *text))
+        .collect();
+    post_with(proxy, &fields).await
+}
+
+/// Posts `ok` over HTTP/2 with these fields, and says how the answer begins: the first byte of its head (RFC 7541,
+/// appendix A: 0x88 is 200, 0x8c is 400), or `None` for a stream that is reset.
+async fn post_with(proxy: &TestProxy, fields: &[(&str, &str)]) -> Option<u8> {
     let tls = proxy.ca.client_config(&["h2"]);
     let mut stream = connect(proxy.address, &tls).await.unwrap();
     let mut head = Vec::new();
@@ -34,8 +43,8 @@ async fn post(proxy: &TestProxy, lengths: &[&str]) -> Option<u8> {
     ] {
         head.extend(literal(name, value));
     }
-    for length in lengths {
-        head.extend(literal("content-length", length));
+    for (name, value) in fields {
+        head.extend(literal(name, value));
     }
     let bytes = [
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
@@ -84,6 +93,17 @@ async fn a_length_over_http2_reaches_node_once() {
     }
     // Node may have begun to read those whose body was not what they said; it has not got one whole.
     assert_eq!(node.seen().len(), before);
+}
+
+#[tokio::test]
+async fn no_coding_over_http2_reaches_node() {
+    let node = TestNode::answering(|_| "ok".to_owned()).await;
+    let proxy = TestProxy::new(&node.url(), "").await;
+    for coding in ["chunked", "gzip, chunked", "identity"] {
+        let fields = [("transfer-encoding", coding)];
+        assert_ne!(post_with(&proxy, &fields).await, Some(0x88), "{coding}");
+    }
+    assert!(node.seen().is_empty(), "{:?}", node.seen());
 }
 
 #[tokio::test]
