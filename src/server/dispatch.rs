@@ -137,9 +137,10 @@ async fn answer(
                 socket,
                 address,
             };
+            // Boxed, as all that is rare here: every request would else carry the room for it.
             let response = match kind {
-                SocketKind::SocketIo => channel.socket_io(parts, body).await,
-                SocketKind::WebSocket => channel.websocket(parts, body).await,
+                SocketKind::SocketIo => Box::pin(channel.socket_io(parts, body)).await,
+                SocketKind::WebSocket => Box::pin(channel.websocket(parts, body)).await,
             };
             (response, Answerer::Node)
         }
@@ -235,7 +236,7 @@ impl Exchange<'_> {
             let body = body.map_or(RequestBody::Empty, |body| {
                 RequestBody::streamed(body, expects)
             });
-            return (self.node(parts, body).await, Answerer::Fallback);
+            return (Box::pin(self.node(parts, body)).await, Answerer::Fallback);
         };
 
         let kept = body.map(|body| KeptBody::new(body, self.snapshot.table.config().limits.replay));
@@ -272,7 +273,7 @@ impl Exchange<'_> {
         match rewound {
             Some(body) if node_may_answer && (safe || declined) => {
                 self.state.fell_back(failure);
-                (self.node(parts, body).await, Answerer::Fallback)
+                (Box::pin(self.node(parts, body)).await, Answerer::Fallback)
             }
             _ => {
                 self.state.unanswered(failure);

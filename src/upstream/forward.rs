@@ -137,7 +137,7 @@ pub(crate) async fn forward(
     };
     let mut lease = match idle {
         Some(lease) => lease,
-        None => pool.open(target).await?,
+        None => Box::pin(pool.open(target)).await?,
     };
     loop {
         // Kept only where it may be needed: a repeatable request on a connection that Node may have closed.
@@ -169,7 +169,7 @@ pub(crate) async fn forward(
             _ => return Err(ForwardError::Broken(error.into_error())),
         };
         metrics.node_retries.inc();
-        lease = pool.open(target).await?;
+        lease = Box::pin(pool.open(target)).await?;
     }
 }
 
