@@ -18,12 +18,13 @@ ABOUT = "what one address or many clients may take from the others: descriptors 
 FILES = 1024
 ELSEWHERE = "127.0.0.2"
 
-NATIVE_ONLY = """\
+SOCKET = """\
 [socket.all]
 kind = "socket.io"
 path = "/socket.io/"
 mode = "bridge"
-
+"""
+NATIVE_ONLY = SOCKET + """
 [rule.all]
 events = { all = ["*"] }
 to = "native"
@@ -131,14 +132,13 @@ async def unconnected(stage):
     """40 Engine.IO handshakes a second, and no CONNECT."""
     report = stage.report
     node = await sockets_node(stage)
-    proxy = await stage.proxy(node.port, 'socket.all = { kind = "socket.io", path = "/socket.io/", mode = "bridge" }\n', files=FILES,
-                              binary=stage.example("sockets"), native='app = "sockets"')
+    proxy = await stage.proxy(node.port, SOCKET, files=FILES, binary=stage.example("sockets"), native='app = "sockets"')
     place = Place("proxy", proxy.port, ANYONE)
     seconds = 5 if stage.quick else 15
     for _ in range(40 * seconds):
         began = time.monotonic()
         with contextlib.suppress(Broken):
-            await place.poll_session()
+            await place.ask("GET", "&transport=polling")
         await asyncio.sleep(max(0, 0.025 - (time.monotonic() - began)))
     limit = await proxy.metric('strangler_limit{name="unconnected_sessions"}')
     waiting = await proxy.metric("strangler_unconnected_sessions ")
