@@ -180,6 +180,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         self.socket.partial()
     }
 
+    /// Bytes of that message which the far end still holds.
+    pub(crate) fn to_come(&self) -> usize {
+        self.socket.to_come()
+    }
+
     /// Ends it in order, as a client does that leaves.
     pub(crate) async fn close(mut self) {
         self.say(b"1");

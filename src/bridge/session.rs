@@ -549,7 +549,8 @@ impl Ends<'_> {
         };
         self.queued.node.set(node + self.waiting);
         let (native, from_native) = match self.native {
-            Some(leg) => (leg.queued(), leg.partial()),
+            // What has not come of a message waits in this process, too.
+            Some(leg) => (leg.queued(), leg.partial() + leg.to_come()),
             None => (0, 0),
         };
         self.queued.native.set(native);

@@ -115,6 +115,11 @@ impl<S> WebSocket<S> {
     pub(crate) fn partial(&self) -> usize {
         self.unread.len() + self.decoder.partial()
     }
+
+    /// Bytes that the peer has announced and that have not come. A peer in this process holds them.
+    pub(crate) fn to_come(&self) -> usize {
+        self.decoder.to_come()
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {

@@ -53,7 +53,9 @@ impl Ends<'_> {
         self.queued.node.set(self.node.queued());
         self.queued.native.set(self.native.queued());
         let partial = self.client.partial() + self.node.partial() + self.native.partial();
-        let others = self.node.queued() + self.native.queued() + partial + self.kept;
+        // What native has not handed over of a message waits in this process, too.
+        let native = self.native.queued() + self.native.to_come();
+        let others = self.node.queued() + native + partial + self.kept;
         self.waiter.set(self.client.queued(), others);
     }
 

@@ -179,6 +179,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E> Side<S, E> {
         }
     }
 
+    /// Bytes of that message which this side still holds.
+    pub(super) fn to_come(&self) -> usize {
+        match &self.state {
+            State::Open(leg) => leg.socket.to_come(),
+            State::Absent | State::Opening(_) | State::Waiting(_) => 0,
+        }
+    }
+
     /// Writes what is queued, as far as the leg lives. An error shows when reading.
     pub(super) async fn flush(&mut self) {
         if let Some(socket) = self.socket() {

@@ -146,6 +146,11 @@ impl Decoder {
         self.message.len()
     }
 
+    /// Bytes of the frame that has begun and that are still to come.
+    pub(super) fn to_come(&self) -> usize {
+        self.frame.as_ref().map_or(0, |frame| frame.rest)
+    }
+
     /// Gives up what is here of a message.
     pub(super) fn clear(&mut self) {
         self.message = Vec::new();
@@ -393,6 +398,21 @@ mod tests {
         let mut decoder = Decoder::new(Role::Client, 70_000);
         let (_, violation) = decode(&mut decoder, frames, &[1]);
         violation.map(Violation::close_code)
+    }
+
+    #[test]
+    fn what_a_frame_announces_is_known_before_it_comes() {
+        let mut frame = BytesMut::new();
+        encode(&Message::Text(vec![b'x'; 70_000].into()), None, &mut frame);
+        let mut decoder = Decoder::new(Role::Server, 100_000);
+        for (come, rest) in [(3, 0), (MAX_HEAD + 100, 69_896)] {
+            let mut decoder = Decoder::new(Role::Server, 100_000);
+            assert_eq!(decode(&mut decoder, &frame[..come], &[1]).0, []);
+            assert_eq!(decoder.to_come(), rest);
+            assert_eq!(decoder.partial(), if rest == 0 { 0 } else { 104 });
+        }
+        assert_eq!(decode(&mut decoder, &frame, &[1000]).0.len(), 1);
+        assert_eq!((decoder.partial(), decoder.to_come()), (0, 0));
     }
 
     #[test]
