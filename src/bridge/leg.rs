@@ -180,9 +180,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
         self.socket.partial()
     }
 
-    /// Bytes of that message which the far end still holds.
-    pub(crate) fn to_come(&self) -> usize {
-        self.socket.to_come()
+    /// Bytes of the largest message that the far end has begun.
+    pub(crate) fn largest(&self) -> usize {
+        self.socket.largest()
     }
 
     /// Ends it in order, as a client does that leaves.

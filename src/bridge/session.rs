@@ -549,8 +549,8 @@ impl Ends<'_> {
         };
         self.queued.node.set(node + self.waiting);
         let (native, from_native) = match self.native {
-            // What has not come of a message waits in this process, too.
-            Some(leg) => (leg.queued(), leg.partial() + leg.to_come()),
+            // socketioxide keeps the buffer of the largest message that it has written.
+            Some(leg) => (leg.queued(), leg.partial() + leg.largest()),
             None => (0, 0),
         };
         self.queued.native.set(native);

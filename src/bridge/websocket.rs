@@ -22,6 +22,9 @@ use self::codec::{Decoder, encode, encode_prefixed};
 /// Bytes read at once, on the stack.
 const CHUNK: usize = 16 * 1024;
 
+/// What waits in a buffer of more than so many bytes moves to a smaller one as it gets less.
+const LARGE: usize = 64 * 1024;
+
 /// A whole message, its fragments joined, or a control frame, whose payload has at most 125 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Message {
@@ -72,6 +75,8 @@ pub(crate) struct WebSocket<S> {
     ended: bool,
     /// Encoded, but not yet taken by the stream.
     unwritten: BytesMut,
+    /// The most that `unwritten` has held since it was empty, for which it has memory.
+    room: usize,
     /// The stream may hold back what it has taken, as TLS does.
     unflushed: bool,
 }
@@ -90,6 +95,7 @@ impl<S> WebSocket<S> {
             unread: Bytes::new(),
             ended: false,
             unwritten: BytesMut::new(),
+            room: 0,
             unflushed: false,
         }
     }
@@ -98,12 +104,14 @@ impl<S> WebSocket<S> {
     pub(crate) fn queue(&mut self, message: &Message) {
         let mask = self.masks.as_mut().map(Masks::next);
         encode(message, mask, &mut self.unwritten);
+        self.room = self.room.max(self.unwritten.len());
     }
 
     /// Encodes `prefix` and `text`, which is UTF-8, as one text.
     pub(crate) fn queue_prefixed(&mut self, prefix: &str, text: &[u8]) {
         let mask = self.masks.as_mut().map(Masks::next);
         encode_prefixed(prefix, text, mask, &mut self.unwritten);
+        self.room = self.room.max(self.unwritten.len());
     }
 
     /// Bytes that the stream has not yet taken.
@@ -116,9 +124,9 @@ impl<S> WebSocket<S> {
         self.unread.len() + self.decoder.partial()
     }
 
-    /// Bytes that the peer has announced and that have not come. A peer in this process holds them.
-    pub(crate) fn to_come(&self) -> usize {
-        self.decoder.to_come()
+    /// Bytes of the largest message that the peer has begun. One in this process has kept a buffer for it since.
+    pub(crate) fn largest(&self) -> usize {
+        self.decoder.largest()
     }
 }
 
@@ -193,26 +201,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Writes what is queued. What an attempt could not write is kept for the next.
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.unwritten.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(context, &self.unwritten))
-                .and_then(|written| match written {
-                    0 => Err(io::ErrorKind::WriteZero.into()),
-                    written => Ok(written),
-                });
+            let stream = Pin::new(&mut self.stream);
+            let Poll::Ready(written) = stream.poll_write(context, &self.unwritten) else {
+                self.give_room_back();
+                return Poll::Pending;
+            };
+            let written = written.and_then(|written| match written {
+                0 => Err(io::ErrorKind::WriteZero.into()),
+                written => Ok(written),
+            });
             match written {
                 Ok(written) => self.unwritten.advance(written),
                 Err(error) => {
                     self.unwritten = BytesMut::new();
+                    self.room = 0;
                     return Poll::Ready(Err(error));
                 }
             }
             self.unflushed = true;
         }
         self.unwritten = BytesMut::new();
+        self.room = 0;
         if self.unflushed {
             ready!(Pin::new(&mut self.stream).poll_flush(context))?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// A slow peer that has taken half of a large message must not keep memory for all of it. All copies of a message
+    /// together have fewer bytes than it.
+    fn give_room_back(&mut self) {
+        if self.room > LARGE && self.unwritten.len() < self.room / 2 {
+            self.unwritten = BytesMut::from(self.unwritten.as_ref());
+            self.room = self.unwritten.len();
+        }
     }
 
     /// [`WebSocket::poll_flush`] as a future, which loses nothing when it is dropped.

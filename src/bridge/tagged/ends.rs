@@ -53,8 +53,8 @@ impl Ends<'_> {
         self.queued.node.set(self.node.queued());
         self.queued.native.set(self.native.queued());
         let partial = self.client.partial() + self.node.partial() + self.native.partial();
-        // What native has not handed over of a message waits in this process, too.
-        let native = self.native.queued() + self.native.to_come();
+        // axum keeps the buffer of the largest message that it has written.
+        let native = self.native.queued() + self.native.largest();
         let others = self.node.queued() + native + partial + self.kept;
         self.waiter.set(self.client.queued(), others);
     }

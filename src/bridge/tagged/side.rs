@@ -179,10 +179,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, E> Side<S, E> {
         }
     }
 
-    /// Bytes of that message which this side still holds.
-    pub(super) fn to_come(&self) -> usize {
+    /// Bytes of the largest message that this side has begun.
+    pub(super) fn largest(&self) -> usize {
         match &self.state {
-            State::Open(leg) => leg.socket.to_come(),
+            State::Open(leg) => leg.socket.largest(),
             State::Absent | State::Opening(_) | State::Waiting(_) => 0,
         }
     }

@@ -42,6 +42,25 @@ async fn several_messages_of_one_read_come_one_by_one() {
 }
 
 #[tokio::test]
+async fn what_a_slow_peer_has_taken_of_a_large_message_is_given_back() {
+    let (mut client, mut server) = pair(1000);
+    let payload = Bytes::from(vec![7; 1 << 20]);
+    client.queue(&Message::Binary(payload.clone()));
+    let received = loop {
+        assert!(client.flush().now_or_never().is_none() || client.queued() == 0);
+        let (kept, queued) = (client.unwritten.capacity(), client.queued());
+        assert!(kept <= (2 * queued).max(LARGE), "{kept} for {queued}");
+        if let Some(received) = server.next().now_or_never() {
+            break received;
+        }
+        // A task that never pauses gets nothing more from its pipes.
+        tokio::task::yield_now().await;
+    };
+    let received = received.expect("no end").expect("no error");
+    assert_eq!(received, Message::Binary(payload));
+}
+
+#[tokio::test]
 async fn a_full_stream_takes_the_rest_later() {
     let (mut client, mut server) = pair(100);
     let payload = Bytes::from(vec![7; 1000]);
