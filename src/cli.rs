@@ -4,15 +4,14 @@
 pub mod certs;
 mod check;
 mod explain;
-mod process;
 mod serve;
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::render::{render, summary};
@@ -22,7 +21,7 @@ use crate::telemetry::LogFormat;
 
 /// Moves a Node.js application to Rust, path by path and event by event, behind one public port.
 #[derive(Debug, Parser)]
-#[command(name = "strangler", version, max_term_width = 100)]
+#[command(version, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -52,10 +51,6 @@ enum Command {
         no_files: bool,
     },
     /// Say who answers a request or gets a message, and why.
-    #[command(
-        override_usage = "strangler explain [OPTIONS] <METHOD> <PATH>\n       \
-        strangler explain [OPTIONS] --on <SOCKET> <NAME> [JSON]"
-    )]
     Explain {
         /// Such as GET; of a message its name as on the wire (message, /admin,message) or its tag.
         #[arg(value_name = "METHOD|NAME")]
@@ -86,15 +81,6 @@ enum Command {
         #[arg(long, default_value = "certs", value_name = "FOLDER")]
         dir: PathBuf,
     },
-    /// Print what an application makes of its data, as one line of JSON; months are those of TZ.
-    Process {
-        /// The application.
-        #[arg(value_name = "APP")]
-        app: process::Processor,
-        /// The home folder in which the data are.
-        #[arg(long, value_name = "DIR")]
-        home: PathBuf,
-    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -102,10 +88,66 @@ enum Command {
     },
 }
 
-/// Runs the command line of a proxy that offers these applications.
+/// Runs the command line of a proxy that offers these applications, with the commands that they bring.
 #[must_use]
 pub fn main(apps: &[App]) -> ExitCode {
-    let result = match Arguments::parse().command {
+    let name = program_name();
+    let matches = command_line(&name, apps).get_matches();
+    let own = apps.iter().flat_map(App::commands);
+    let own = matches.subcommand().and_then(|(chosen, arguments)| {
+        let command = own
+            .into_iter()
+            .find(|command| command.describe().get_name() == chosen)?;
+        Some(command.run(arguments))
+    });
+    let result = match own {
+        Some(result) => result.map_err(anyhow::Error::from_boxed),
+        None => match Arguments::from_arg_matches(&matches) {
+            Ok(arguments) => match run(arguments.command, &name, apps) {
+                Ok(result) => result,
+                Err(misused) => return misused,
+            },
+            Err(error) => error.exit(),
+        },
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // An empty error was said already.
+            let text = format!("{error:#}");
+            if !text.is_empty() {
+                let _ = writeln!(io::stderr(), "{name}: {text}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// As the user called it: each application has a binary of its own.
+fn program_name() -> String {
+    let first = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&first)
+        .file_stem()
+        .map(|name| name.to_string_lossy().into_owned());
+    name.filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "strangler".to_owned())
+}
+
+fn command_line(name: &str, apps: &[App]) -> clap::Command {
+    let explain = format!(
+        "{name} explain [OPTIONS] <METHOD> <PATH>\n       {name} explain [OPTIONS] --on <SOCKET> <NAME> [JSON]"
+    );
+    let own = apps.iter().flat_map(App::commands);
+    Arguments::command()
+        .name(name.to_owned())
+        .bin_name(name)
+        .mut_subcommand("explain", |command| command.override_usage(explain))
+        .subcommands(own.map(|command| command.describe()))
+}
+
+/// `Err` where the words of a command are wrong, which was said.
+fn run(command: Command, name: &str, apps: &[App]) -> Result<anyhow::Result<()>, ExitCode> {
+    Ok(match command {
         Command::Serve { routes, log } => serve::serve(&routes, log, apps),
         Command::Check { schema: true, .. } => print(crate::config::SCHEMA),
         Command::Check {
@@ -119,34 +161,19 @@ pub fn main(apps: &[App]) -> ExitCode {
             client,
         } => match explain::Question::new(subject, detail, on, query) {
             Ok(question) => explain::explain(&question, client, apps),
-            Err(message) => {
-                return misused("explain", message);
-            }
+            Err(message) => return Err(misused(command_line(name, apps), "explain", message)),
         },
         Command::Certs { names, dir } => certs::certs(&dir, &names),
-        Command::Process { app, home } => process::process(app, &home),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "strangler", &mut script);
+            clap_complete::generate(shell, &mut command_line(name, apps), name, &mut script);
             print(&String::from_utf8_lossy(&script))
         }
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // An empty error was said already.
-            let text = format!("{error:#}");
-            if !text.is_empty() {
-                let _ = writeln!(io::stderr(), "strangler: {text}");
-            }
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
 /// Says what is wrong with the words of a command, as clap does.
-fn misused(command: &str, message: String) -> ExitCode {
-    let mut arguments = Arguments::command();
+fn misused(mut arguments: clap::Command, command: &str, message: String) -> ExitCode {
     // Only then does a command know its name in front of its usage.
     arguments.build();
     let error = match arguments.find_subcommand_mut(command) {

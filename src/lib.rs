@@ -23,7 +23,7 @@
 //! }
 //!
 //! fn main() -> std::process::ExitCode {
-//!     strangler::main(&[App { name: "shop", build: shop }])
+//!     strangler::main(&[App::new("shop", shop)])
 //! }
 //! ```
 //!
@@ -40,12 +40,10 @@
 //!
 //! The code reads in this order: `cli` parses the command, `server` wires everything and holds the way of a request
 //! (`server::dispatch`), `live` keeps the table in force, `routing` decides, `config` reads the file, `upstream` is
-//! Node, `bridge` joins live channels, `budget` bounds what all clients together may hold, `certificate` reads those of both ends, `native` is the application's side, `apps`
-//! are the applications, `admin` and `metrics` show what happens.
+//! Node, `bridge` joins live channels, `budget` bounds what all clients together may hold, `certificate` reads those of both
+//! ends, `native` is the application's side, `admin` and `metrics` show what happens.
 
 mod admin;
-#[doc(hidden)]
-pub mod apps;
 mod bridge;
 mod budget;
 mod certificate;
@@ -71,5 +69,15 @@ pub use native::express;
 pub use native::http_runtime::HttpRuntime;
 pub use native::js_json;
 pub use native::{
-    App, BuildApp, ClientInfo, Decline, Deliberate, Endpoint, NativeApp, Settings, SettingsError,
+    App, AppCommand, BuildApp, ClientInfo, CommandError, Decline, Deliberate, Endpoint, NativeApp,
+    Settings, SettingsError,
 };
+
+pub use {axum, clap, http, socketioxide};
+
+/// What the tests of an application need: its event handlers, called as behind the proxy. With the feature `testing`.
+#[cfg(feature = "testing")]
+pub mod testing {
+    pub use crate::native::events::leg::{EventLeg, EventServer};
+    pub use crate::native::events::ticket::Outcome;
+}

@@ -209,6 +209,86 @@ pub struct App {
     pub name: &'static str,
     /// Builds it.
     pub build: BuildApp,
+    commands: [Option<AppCommand>; MOST_COMMANDS],
+}
+
+/// An array has room for all of them where a constant cannot allocate.
+const MOST_COMMANDS: usize = 8;
+
+impl App {
+    /// An application without commands of its own.
+    #[must_use]
+    pub const fn new(name: &'static str, build: BuildApp) -> Self {
+        Self {
+            name,
+            build,
+            commands: [None; MOST_COMMANDS],
+        }
+    }
+
+    /// With a command beside `serve`, `check` and the others.
+    ///
+    /// # Panics
+    /// With more than eight of them; in a constant this is an error of the compiler.
+    #[must_use]
+    pub const fn command(mut self, command: AppCommand) -> Self {
+        let mut index = 0;
+        while self.commands[index].is_some() {
+            index += 1;
+        }
+        self.commands[index] = Some(command);
+        self
+    }
+
+    pub(crate) fn commands(&self) -> impl Iterator<Item = AppCommand> {
+        self.commands.into_iter().flatten()
+    }
+}
+
+/// A command that an application adds to the command line.
+///
+/// ```
+/// use strangler::clap::{Arg, ArgMatches, Command};
+/// use strangler::{App, AppCommand, CommandError, NativeApp};
+///
+/// fn describe() -> Command {
+///     Command::new("greet").about("Say hello").arg(Arg::new("name").required(true))
+/// }
+///
+/// fn greet(arguments: &ArgMatches) -> Result<(), CommandError> {
+///     let name = arguments.get_one::<String>("name").ok_or("nobody to greet")?;
+///     println!("hello, {name}");
+///     Ok(())
+/// }
+///
+/// const SHOP: App = App::new("shop", |_| Ok(NativeApp::new())).command(AppCommand::new(describe, greet));
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct AppCommand {
+    describe: fn() -> clap::Command,
+    run: fn(&clap::ArgMatches) -> Result<(), CommandError>,
+}
+
+/// Why a command failed. The program prints it after its own name and ends with 1.
+pub type CommandError = Box<dyn std::error::Error + Send + Sync>;
+
+impl AppCommand {
+    /// What the user may type, and what happens then.
+    #[must_use]
+    pub const fn new(
+        describe: fn() -> clap::Command,
+        run: fn(&clap::ArgMatches) -> Result<(), CommandError>,
+    ) -> Self {
+        Self { describe, run }
+    }
+
+    pub(crate) fn describe(self) -> clap::Command {
+        (self.describe)()
+    }
+
+    pub(crate) fn run(self, arguments: &clap::ArgMatches) -> Result<(), CommandError> {
+        (self.run)(arguments)
+    }
 }
 
 /// Builds a native application from its settings. It must not block or connect: `strangler check` calls it too.
@@ -320,7 +400,8 @@ pub struct ClientInfo {
 
 impl ClientInfo {
     /// A client of which only the address is known.
-    pub(crate) fn at(address: IpAddr) -> Self {
+    #[must_use]
+    pub fn at(address: IpAddr) -> Self {
         Self {
             address,
             node_id: None,

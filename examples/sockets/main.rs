@@ -27,10 +27,7 @@ fn main() -> ExitCode {
         ["alone", port, cert, key] => (alone::Serve::Events, port, cert, key),
         ["tls", port, cert, key] => (alone::Serve::Nothing, port, cert, key),
         _ => {
-            return strangler::main(&[App {
-                name: "sockets",
-                build: app::build,
-            }]);
+            return strangler::main(&[App::new("sockets", app::build)]);
         }
     };
     match alone::run(what, port, cert, key) {

@@ -25,7 +25,7 @@ from urllib.parse import quote
 from bench import Bench, Failure, Server, client_tls, free_port, note, print_table, say, stop
 
 ROOT = Path(__file__).resolve().parents[2]
-FIXTURE = ROOT / "tests/legacy/dashboard"
+FIXTURE = ROOT / "apps/dashboard/legacy"
 GENERATOR = ROOT / "scripts/generate-dashboard"
 
 ROUTES = """
@@ -321,7 +321,7 @@ def parse():
     parser.add_argument("command", choices=["dashboard"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", choices=["small", "large"], default="large")
-    parser.add_argument("--binary", default="target/release/strangler")
+    parser.add_argument("--binary", default="target/release/dashboard")
     parser.add_argument("--json")
     options = parser.parse_args()
     options.binary = str(Path(options.binary).resolve())

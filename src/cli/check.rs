@@ -17,7 +17,10 @@ use crate::routing::table::Table;
 /// With `read_files`, certificates and keys are read too, so that `check` refuses what `serve` would refuse.
 pub(super) fn check(files: &[PathBuf], read_files: bool, apps: &[App]) -> anyhow::Result<()> {
     let compiled = |path: &Path, read_files| {
-        compile(path, read_files, apps).map_err(|failed| super::report(&failed, ""))
+        let compiled = compile(path, read_files, apps);
+        let (table, warnings) = compiled.map_err(|failed| super::report(&failed, ""))?;
+        let _ = io::Write::write_all(&mut io::stderr(), warnings.as_bytes());
+        anyhow::Ok(table)
     };
     match files {
         [] => print_rules(
@@ -27,7 +30,7 @@ pub(super) fn check(files: &[PathBuf], read_files: bool, apps: &[App]) -> anyhow
         [file] => print_rules(file, &compiled(file, read_files)?),
         [old, new, ..] => {
             // The old file may be a copy in another folder, or name files that are gone by now.
-            compiled(old, false)?;
+            compile(old, false, apps).map_err(|failed| super::report(&failed, ""))?;
             let after = compiled(new, read_files)?;
             // Read as if it stood where the new one stands: a copy elsewhere has not moved its certificates.
             let before = config::read(old).map(|source| Source::new(new, source.text));
@@ -39,8 +42,12 @@ pub(super) fn check(files: &[PathBuf], read_files: bool, apps: &[App]) -> anyhow
     }
 }
 
-/// Loads a file as `serve` would, and says its warnings.
-pub(super) fn compile(path: &Path, read_files: bool, apps: &[App]) -> Result<Table, LoadError> {
+/// Loads a file as `serve` would, with its warnings as they are shown.
+pub(super) fn compile(
+    path: &Path,
+    read_files: bool,
+    apps: &[App],
+) -> Result<(Table, String), LoadError> {
     let loaded = load(path)?;
     let source = loaded.source.clone();
     // An application may prepare a database pool, which belongs to a runtime even before it connects.
@@ -50,9 +57,8 @@ pub(super) fn compile(path: &Path, read_files: bool, apps: &[App]) -> Result<Tab
         loaded.build_app(apps)?
     };
     let (table, warnings) = loaded.compile(&Served::by(app.as_ref()), read_files)?;
-    let text = render(&source, &warnings, io::stderr().is_terminal());
-    let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
-    Ok(table)
+    let warnings = render(&source, &warnings, io::stderr().is_terminal());
+    Ok((table, warnings))
 }
 
 fn print_rules(path: &Path, table: &Table) -> anyhow::Result<()> {

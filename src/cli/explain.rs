@@ -78,7 +78,8 @@ pub(super) fn explain(question: &Question, client: Client, apps: &[App]) -> anyh
         from,
         routes,
     } = client;
-    let table = compile(&routes, false, apps).map_err(|failed| super::report(&failed, ""))?;
+    let compiled = compile(&routes, false, apps);
+    let (table, _) = compiled.map_err(|failed| super::report(&failed, ""))?;
     let headers: HeaderMap = headers.into_iter().collect();
     let text = match question {
         Question::Request { method, uri } => {

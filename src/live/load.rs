@@ -84,12 +84,16 @@ impl Loaded {
         };
         let Some(app) = apps.iter().find(|app| app.name == native.app) else {
             let names: Vec<_> = apps.iter().map(|app| format!("`{}`", app.name)).collect();
+            let help = match names.is_empty() {
+                true => "this program has none: start the one that was built with the application, or remove `[native]`".to_owned(),
+                false => format!("this program has {}", names.join(", ")),
+            };
             let message = format!("there is no native application `{}`", native.app);
             return Err(refused(
                 Diagnostic::error(Code::UnknownApp, message)
                     .at(native.app_span.clone())
                     .label("not in this program")
-                    .help(format!("this program has {}", names.join(", "))),
+                    .help(help),
             ));
         };
         let values = native

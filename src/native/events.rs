@@ -6,6 +6,8 @@
 pub(crate) mod attachments;
 pub(crate) mod extract;
 pub(crate) mod handler;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod leg;
 mod registry;
 pub(crate) mod ticket;
 

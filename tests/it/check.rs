@@ -164,24 +164,6 @@ async fn the_files_of_the_old_one_are_not_read() {
     assert!(!good);
 }
 
-/// In a clean clone there are no certificates.
-#[tokio::test]
-async fn the_files_of_the_tree_are_good() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // The time card has no login by Node, and its file says so.
-    let note = "note[unguarded]: native admits new clients without Node";
-    for (file, notes) in [
-        ("routes.toml", 1),
-        ("tests/legacy/dashboard/routes.toml", 0),
-    ] {
-        let file = root.join(file);
-        let (good, _, said) = output(&["check", "--no-files", file.to_str().unwrap()], root).await;
-        let found = ["error[", "warning[", "note["].map(|kind| said.matches(kind).count());
-        assert!(good && found == [0, 0, notes], "{}: {said}", file.display());
-        assert_eq!(said.matches(note).count(), notes, "{said}");
-    }
-}
-
 fn write(folder: &Path, cert: Option<&str>, key: Option<&str>, ca: Option<&str>) {
     let files = [
         ("server.pem", cert),

@@ -1,14 +1,12 @@
 //! JavaScript's JSON beside V8's own: what one reads and writes again, the other must, byte for byte.
 
-pub(crate) mod documents;
-
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use strangler::js_json::{parse, stringify};
 
-use self::documents::{Random, document, number, spoil};
+use crate::support::documents::{Random, document, number, spoil};
 
 /// What `JSON.stringify(JSON.parse(text))` is for each, `None` where it throws.
 fn ask_v8(texts: &[String]) -> Vec<Option<String>> {

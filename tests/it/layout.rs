@@ -12,7 +12,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("native", &[]),
     ("budget", &["config", "metrics"]),
-    ("apps", &["native"]),
+    (
+        "cli",
+        &[
+            "config",
+            "live",
+            "metrics",
+            "native",
+            "routing",
+            "server",
+            "telemetry",
+        ],
+    ),
     ("routing", &["config"]),
     ("upstream", &["budget", "certificate", "config", "metrics"]),
     (

@@ -33,7 +33,7 @@ async fn accepting_recovers_as_soon_as_descriptors_are_free() {
     let ca = Ca::new();
     let slow = "[limits]\nhandshake_timeout = \"10m\"\nconnections = 100_000\nconnections_per_address = 100_000";
     let (_folder, routes) = folder(&ca, &node.url(), slow);
-    let mut program = Program::run(with_descriptors(1024), &routes).await;
+    let mut program = Program::start(with_descriptors(1024), &routes).await;
     let mut crowd = Vec::new();
     for _ in 0..1500 {
         crowd.push(TcpStream::connect(program.address).await.unwrap());

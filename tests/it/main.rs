@@ -6,8 +6,6 @@
 )]
 #![expect(unreachable_pub, reason = "nobody else can reach into a test binary")]
 
-mod support;
-
 mod addresses;
 mod admin_port;
 mod browser;
@@ -15,10 +13,7 @@ mod byte_parity;
 mod check;
 mod config_fixtures;
 mod config_suggestions;
-mod dashboard_native;
-mod dashboard_requests;
 mod forwarding;
-mod garden;
 mod js_json;
 mod layout;
 mod lengths;
@@ -28,7 +23,6 @@ mod log_lines;
 mod log_output;
 mod logins;
 mod loops;
-mod migration;
 mod native_side;
 mod node_away;
 mod node_health;
@@ -39,5 +33,11 @@ mod sessions;
 mod socket_clients;
 mod socket_io;
 mod tagged;
-mod timecard_native;
 mod tunnels;
+
+use test_support as support;
+
+/// The program, as an operator runs it.
+fn strangler() -> tokio::process::Command {
+    support::program::command(env!("CARGO_BIN_EXE_strangler"))
+}

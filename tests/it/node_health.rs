@@ -3,6 +3,7 @@
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
+use crate::strangler;
 use crate::support::certs::Ca;
 use crate::support::node::{read_head, replying};
 use crate::support::program::{Program, folder, wait_for};
@@ -104,7 +105,7 @@ async fn a_lost_node_is_logged_once_and_so_is_its_return() {
     let ca = Ca::new();
     let quick = "health = { interval = \"20ms\" }";
     let (_folder, routes) = folder(&ca, &format!("http://{address}"), quick);
-    let mut program = Program::start(&routes).await;
+    let mut program = Program::start(strangler(), &routes).await;
     let tls = ca.client_config(&["http/1.1"]);
     let mut client = Client::connect(program.address, &tls).await;
     for _ in 0..5 {

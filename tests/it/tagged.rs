@@ -3,7 +3,6 @@
 
 mod control;
 mod frames;
-mod garden;
 mod handshakes;
 mod hogs;
 mod losses;

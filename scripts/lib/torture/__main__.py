@@ -24,7 +24,7 @@ def parse():
     parser = argparse.ArgumentParser(prog="scripts/torture")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--binary", default="target/release/strangler")
+    parser.add_argument("--binary", default="target/quick/strangler")
     parser.add_argument("--keep-logs", metavar="FOLDER")
     parser.add_argument("--minutes", type=float, default=10)
     dashboard = parser.add_argument_group("dashboard")

@@ -1,4 +1,4 @@
-// Loaded into tests/legacy/dashboard before its server, for comparisons of thousands of answers.
+// Loaded into apps/dashboard/legacy before its server, for comparisons of thousands of answers.
 //
 // REMEMBER=1  processes the transcripts once: they do not change meanwhile. What is made of them, and its cache, stay.
 // SPOIL=1     makes one fault of each kind, which a comparison has to see: a status, a header, a digit of a body.

@@ -14,7 +14,7 @@ from .dashboard_requests import HOME, Facts
 from .stage import HERE
 from .stream import Broken
 
-FIXTURE = HERE.parents[2] / "tests/legacy/dashboard"
+FIXTURE = HERE.parents[2] / "apps/dashboard/legacy"
 GENERATOR = HERE.parents[1] / "generate-dashboard"
 PRELOAD = HERE / "dashboard_preload.js"
 
@@ -214,7 +214,7 @@ async def both(stage, home, zone, exact=False, cache_ms=0, rate_limit=NO_LIMIT, 
         node = await fixture(environment)
         if against is None:
             native = native_keys(home, zone, exact, **{"rate_limit": rate_limit, **keys})
-            sides = Sides(node, await proxy(node, rules(), native=native), home)
+            sides = Sides(node, await proxy(node, rules(), binary=stage.beside("dashboard"), native=native), home)
         else:
             sides = Sides(node, await proxy(node, ""), home, await proxy(await fixture(against), ""))
         stack.callback(sides.close)

@@ -15,7 +15,7 @@ from .stream import Broken, Stream
 from .websocket import WebSocket
 
 ABOUT = "200 players at once, and SaveGame flipped under them"
-GARDEN = HERE.parents[2] / "tests/legacy/garden"
+GARDEN = HERE.parents[2] / "apps/garden/legacy"
 SECRET = "a secret of both sides"
 PLAYERS, PAUSE = 200, 0.5
 
@@ -51,7 +51,7 @@ async def run(stage):
                 environment={"PORT": str(port), "DATABASE_URL": database, "JWT_SECRET": SECRET})
     await listens(port)
     native = f'app = "garden"\ndatabase = "{database}"\njwt_secret = "{SECRET}"'
-    proxy = await stage.proxy(port, rules("node"), native=native)
+    proxy = await stage.proxy(port, rules("node"), binary=stage.beside("garden"), native=native)
 
     door, players, times, failed = asyncio.Semaphore(DOOR), [], [], []
 

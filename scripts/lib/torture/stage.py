@@ -47,7 +47,7 @@ TIMECARD = 'app = "timecard"\ndatabase = "sqlite:timecard.db"'
 
 NATIVE_DRIVERS = '[rule.drivers]\nhttp = ["GET /api/drivers"]\nto = "native"\n'
 
-# As tests/legacy/timecard/schema.js makes them, as far as the native answers read them.
+# As apps/timecard/legacy/schema.js makes them, as far as the native answers read them.
 TABLES = """
 CREATE TABLE drivers (id INTEGER PRIMARY KEY, name TEXT);
 CREATE TABLE ic_log (id INTEGER PRIMARY KEY, type TEXT, detail TEXT, date TEXT, iid TEXT, machine_ip TEXT);
@@ -120,14 +120,19 @@ class Stage:
 
     def example(self, name):
         """A program of examples/, built beside the proxy."""
-        path = Path(self.options.binary).parent / "examples" / name
+        return self.beside(f"examples/{name}")
+
+    def beside(self, name):
+        """Another program of the same build, such as the proxy with an application in it."""
+        path = Path(self.options.binary).parent / name
         if not os.access(path, os.X_OK):
-            raise RuntimeError(f"{path} is not there: cargo build --release --examples")
+            raise RuntimeError(f"{path} is not there: cargo build --profile quick --workspace --bins --examples")
         return path
 
     async def proxy(self, node_port, rules=NATIVE_DRIVERS, files=None, binary=None, environment=None, log=None, **keys):
+        """The proxy with the native time card, unless another binary is named."""
         process = {"files": files, "environment": environment, "log": log}
-        proxy = Proxy(self, node_port, rules, binary or self.options.binary, process, keys)
+        proxy = Proxy(self, node_port, rules, binary or self.beside("timecard"), process, keys)
         self.proxies.append(proxy)
         await proxy.ready()
         return proxy

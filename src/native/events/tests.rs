@@ -1,7 +1,5 @@
 //! Legs as the bridge holds them.
 
-mod leg;
-
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -14,8 +12,8 @@ use socketioxide::handler::ConnectHandler;
 use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Message;
 
-pub(crate) use self::leg::{Leg, service};
-pub(crate) use super::ticket::{Attached, Outcome};
+use super::leg::EventLeg;
+use super::ticket::{Attached, Outcome};
 use super::*;
 use crate::native::{Decline, js_json};
 
@@ -79,7 +77,7 @@ async fn each_event_has_one_outcome() {
             async {}
         })
         .on_event("/", "number", async |_: Data<u32>| {});
-    let mut leg = Leg::connected(&service(app), &["/"]).await;
+    let mut leg = EventLeg::connected(&service(app), &["/"]).await;
 
     for (name, arguments, expected) in [
         ("done", "[\"done\"]", Outcome::Done),
@@ -97,7 +95,7 @@ async fn each_event_has_one_outcome() {
         ("number", "[\"number\"]", Outcome::Declined),
         ("done", "[\"done\"]", Outcome::Done),
     ] {
-        let id = leg.event("/", name, "", arguments).await;
+        let id = leg.start_event("/", name, "", arguments).await;
         assert_eq!(leg.outcome().await, (id, expected), "{arguments}");
     }
     assert_eq!(leg.text().await, "42[\"was done\",1]");
@@ -116,8 +114,8 @@ async fn acknowledgements_come_back_with_their_id() {
             ack.send(&(a + b)).unwrap();
         },
     );
-    let mut leg = Leg::connected(&service(app), &["/"]).await;
-    let id = leg.event("/", "sum", "17", "[\"sum\",1,2]").await;
+    let mut leg = EventLeg::connected(&service(app), &["/"]).await;
+    let id = leg.start_event("/", "sum", "17", "[\"sum\",1,2]").await;
     assert_eq!(leg.text().await, "4317[3]");
     assert_eq!(leg.outcome().await, (id, Outcome::Done));
 }
@@ -138,7 +136,7 @@ async fn attachments_and_the_raw_text_reach_the_handler_as_they_came() {
         .on_event("/", "text", async move |raw: RawEvent| {
             log.lock().unwrap().push(raw.arguments);
         });
-    let mut leg = Leg::connected(&service(app), &["/"]).await;
+    let mut leg = EventLeg::connected(&service(app), &["/"]).await;
 
     const PICTURE: &[u8] = &[0, 1, 254, 255];
     let bytes = Bytes::from_static(PICTURE);
@@ -156,7 +154,7 @@ async fn attachments_and_the_raw_text_reach_the_handler_as_they_came() {
     // Neither is text that serde_json could hold.
     let deep = format!("[\"text\",{}{}]", "[".repeat(10_000), "]".repeat(10_000));
     for arguments in ["[\"text\", {\"a\":\"\\ud800\",\"a\":1e400}]", &deep] {
-        let id = leg.event("/", "text", "", arguments).await;
+        let id = leg.start_event("/", "text", "", arguments).await;
         assert_eq!(leg.outcome().await, (id, Outcome::Done));
         assert_eq!(seen.lock().unwrap().pop().unwrap(), arguments);
     }
@@ -181,7 +179,7 @@ fn a_handler_may_recurse_over_its_arguments() {
         })
         .on_event("/", "data", async |_: Data<Value>| {});
     let conversation = async move {
-        let mut leg = Leg::connected(&service(app), &["/"]).await;
+        let mut leg = EventLeg::connected(&service(app), &["/"]).await;
         for (depth, walked, data) in [
             (100, Outcome::Done, Outcome::Done),
             (js_json::MAX_DEPTH, Outcome::Done, Outcome::Declined),
@@ -190,11 +188,11 @@ fn a_handler_may_recurse_over_its_arguments() {
         ] {
             let nested = "[".repeat(depth) + &"]".repeat(depth);
             let id = leg
-                .event("/", "walk", "", &format!("[\"walk\",{nested}]"))
+                .start_event("/", "walk", "", &format!("[\"walk\",{nested}]"))
                 .await;
             assert_eq!(leg.outcome().await, (id, walked), "{depth}");
             let id = leg
-                .event("/", "data", "", &format!("[\"data\",{nested}]"))
+                .start_event("/", "data", "", &format!("[\"data\",{nested}]"))
                 .await;
             assert_eq!(leg.outcome().await, (id, data), "{depth}");
         }
@@ -222,14 +220,14 @@ async fn broadcasts_reach_every_leg_in_order() {
     let service = service(app);
     let mut legs = Vec::new();
     for _ in 0..3 {
-        legs.push(Leg::connected(&service, &["/"]).await);
+        legs.push(EventLeg::connected(&service, &["/"]).await);
         for leg in &mut legs {
             assert_eq!(leg.text().await, "42[\"hello\",\"from server\"]");
         }
     }
     for n in 0..1000 {
         legs[1]
-            .event("/", "say", "", &format!("[\"say\",{n}]"))
+            .start_event("/", "say", "", &format!("[\"say\",{n}]"))
             .await;
     }
     for leg in &mut legs {
@@ -258,11 +256,11 @@ async fn tickets_belong_to_their_events_whatever_ends_first() {
         receiver.await.unwrap();
         Ok(())
     });
-    let mut leg = Leg::connected(&service(app), &["/"]).await;
+    let mut leg = EventLeg::connected(&service(app), &["/"]).await;
     for _ in 0..999 {
-        leg.event("/", "wait", "", "[\"wait\",false]").await;
+        leg.start_event("/", "wait", "", "[\"wait\",false]").await;
     }
-    leg.event("/", "wait", "", "[\"wait\",true]").await;
+    leg.start_event("/", "wait", "", "[\"wait\",true]").await;
     assert_eq!(leg.outcome().await, (1000, Outcome::Declined));
     for n in (1..1000).rev() {
         assert_eq!(leg.outcome().await, (n, Outcome::Done));
@@ -279,10 +277,10 @@ async fn namespaces_have_handlers_of_their_own() {
             socket.emit("i", "admin").unwrap();
             Err(Decline)
         });
-    let mut leg = Leg::connected(&service(app), &["/admin", "/"]).await;
+    let mut leg = EventLeg::connected(&service(app), &["/admin", "/"]).await;
     // Both tickets wait while neither packet has been read.
-    let admin = leg.event("/admin", "who", "", "[\"who\"]").await;
-    let root = leg.event("/", "who", "", "[\"who\"]").await;
+    let admin = leg.start_event("/admin", "who", "", "[\"who\"]").await;
+    let root = leg.start_event("/", "who", "", "[\"who\"]").await;
     assert_eq!(leg.outcome().await, (admin, Outcome::Declined));
     assert_eq!(leg.outcome().await, (root, Outcome::Done));
     assert_eq!(leg.text().await, "42/admin,[\"i\",\"admin\"]");
@@ -310,7 +308,7 @@ async fn handlers_know_the_client() {
                 ack.send(&json!([seen])).unwrap();
             },
         );
-    let mut leg = Leg::open(&service(app)).await;
+    let mut leg = EventLeg::open(&service(app)).await;
     leg.tickets.attach(
         "/admin",
         Attached {
@@ -329,7 +327,7 @@ async fn handlers_know_the_client() {
     leg.connect("/admin").await;
     assert_eq!(leg.text().await, "42/admin,[\"replayed\",true]");
     leg.connect("/").await;
-    leg.event("/", "who", "1", "[\"who\"]").await;
+    leg.start_event("/", "who", "1", "[\"who\"]").await;
     assert_eq!(
         leg.text().await,
         "431[[[\"172.18.21.102\",\"xaqM9e2OvbhmPSydAAAB\",false,\
@@ -363,7 +361,7 @@ async fn handlers_work_alone() {
         .unwrap();
     let (sender, outcomes) = futures_channel::mpsc::unbounded();
     let unused = Arc::new(Tickets::new(sender));
-    let mut leg = Leg::over(&service(app), request, unused, outcomes).await;
+    let mut leg = EventLeg::over(&service(app), request, unused, outcomes).await;
     assert!(leg.text().await.starts_with('0'));
     assert_eq!(leg.text().await, "2");
     leg.connect("/").await;
@@ -397,7 +395,7 @@ async fn connect_handlers_may_refuse_and_several_run() {
                 }
             }),
         );
-    let mut leg = Leg::connected(&service(app), &["/"]).await;
+    let mut leg = EventLeg::connected(&service(app), &["/"]).await;
     assert_eq!(leg.text().await, "42[\"first\",1]");
     assert_eq!(leg.text().await, "42[\"second\",2]");
     leg.write("42[\"unrecorded\"]").await;
@@ -424,11 +422,11 @@ async fn who_leaves_is_gone_when_the_handlers_have_ended() {
             counter.send(io.sockets().len()).unwrap();
         });
     let service = service(app);
-    let mut stays = Leg::connected(&service, &["/"]).await;
-    let leaves = Leg::connected(&service, &["/"]).await;
+    let mut stays = EventLeg::connected(&service, &["/"]).await;
+    let leaves = EventLeg::connected(&service, &["/"]).await;
     drop(leaves);
     assert_eq!(left.recv().await, Some(2));
-    stays.event("/", "count", "", "[\"count\"]").await;
+    stays.start_event("/", "count", "", "[\"count\"]").await;
     assert_eq!(left.recv().await, Some(1));
 }
 
@@ -439,11 +437,11 @@ async fn tickets_that_nobody_claimed_are_known_when_the_leg_ends() {
             socket.disconnect().unwrap();
         })
         .on_event("/", "late", async || {});
-    let mut leg = Leg::connected(&service(app), &["/"]).await;
-    let id = leg.event("/", "leave", "", "[\"leave\"]").await;
+    let mut leg = EventLeg::connected(&service(app), &["/"]).await;
+    let id = leg.start_event("/", "leave", "", "[\"leave\"]").await;
     assert_eq!(leg.outcome().await, (id, Outcome::Done));
     assert_eq!(leg.text().await, "41");
-    let late = leg.event("/", "late", "", "[\"late\"]").await;
+    let late = leg.start_event("/", "late", "", "[\"late\"]").await;
     while let Some(Ok(_)) = leg.socket.next().await {}
     assert_eq!(leg.tickets.close(), [late]);
     assert!(leg.outcomes.try_recv().is_err());
@@ -461,7 +459,7 @@ async fn no_handler_begins_on_a_leg_that_has_ended_for_the_bridge() {
         .on_event("/", "say", async |socket: SocketRef| {
             socket.emit("said", &1).unwrap();
         });
-    let mut leg = Leg::connected(&service(app), &["/"]).await;
+    let mut leg = EventLeg::connected(&service(app), &["/"]).await;
     let unclaimed = leg.ticket("/", "say", "[\"say\"]", Vec::new());
     assert_eq!(leg.tickets.close(), [unclaimed]);
     for packet in ["42[\"say\"]", "42[\"say\"]", "42[\"unrecorded\"]"] {
@@ -477,14 +475,14 @@ async fn a_withdrawn_event_has_no_effect_and_no_outcome() {
         let text = String::from_utf8(raw.arguments.to_vec()).unwrap();
         socket.emit("said", &text).unwrap();
     });
-    let mut leg = Leg::connected(&service(app), &["/"]).await;
+    let mut leg = EventLeg::connected(&service(app), &["/"]).await;
     let withdrawn = leg.ticket("/", "say", "[\"say\",1]", Vec::new());
     assert!(leg.tickets.withdraw(withdrawn));
     assert!(!leg.tickets.withdraw(withdrawn));
     // An event that overtakes it is another one.
-    let second = leg.event("/", "say", "", "[\"say\",2]").await;
+    let second = leg.start_event("/", "say", "", "[\"say\",2]").await;
     leg.write("42[\"say\",1]").await;
-    let third = leg.event("/", "say", "", "[\"say\",1]").await;
+    let third = leg.start_event("/", "say", "", "[\"say\",1]").await;
     assert_eq!(leg.outcome().await, (second, Outcome::Done));
     assert_eq!(leg.outcome().await, (third, Outcome::Done));
     assert_eq!(leg.text().await, "42[\"said\",\"[\\\"say\\\",2]\"]");
@@ -499,4 +497,8 @@ async fn a_request_that_is_no_handshake_opens_no_leg() {
     let (_ours, theirs) = tokio::io::duplex(4096);
     let request = Request::get("/socket.io/").body(()).unwrap();
     assert!(attach(&service(app), theirs, request).is_err());
+}
+
+fn service(app: NativeApp) -> EventService {
+    app.into_parts().1.unwrap()
 }

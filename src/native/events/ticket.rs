@@ -12,7 +12,7 @@ use super::RawEvent;
 
 /// How a handler ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// It ran to its end.
     Done,
     /// It left the event to Node, or its extractors did not accept the arguments. No side effect has happened.

@@ -39,8 +39,11 @@ impl Text {
         self.as_str().is_some_and(str::is_empty)
     }
 
-    /// The units of a string with a lone surrogate.
-    pub(crate) fn units(&self) -> Result<&str, &[u16]> {
+    /// The string as Rust has it.
+    ///
+    /// # Errors
+    /// Its UTF-16 units, where one of them is a lone surrogate.
+    pub fn units(&self) -> Result<&str, &[u16]> {
         match &self.0 {
             Kind::Utf8(text) => Ok(text),
             Kind::Utf16(units) => Err(units),

@@ -15,10 +15,7 @@ use tokio::sync::Semaphore;
 use crate::support::hog::Hog;
 use crate::support::sockets::SOCKETS_APP;
 
-pub(super) const TROUBLE: App = App {
-    name: "trouble",
-    build,
-};
+pub(super) const TROUBLE: App = App::new("trouble", build);
 
 fn build(settings: &Settings) -> Result<NativeApp, SettingsError> {
     let app = (SOCKETS_APP.build)(settings)?;

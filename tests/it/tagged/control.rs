@@ -52,7 +52,7 @@ async fn native_hears_its_pongs_from_the_bridge() {
     world.edit("", ALL_NATIVE).await;
     report(&mut world.server, "open").await;
     let stopped = world.kill().await;
-    super::world::legs(&stopped.proxy, "node", 0.0).await;
+    stopped.proxy.legs("node", 0.0).await;
     client.send(ping).await;
     assert_eq!(client.message().await, Message::Ping("native asks".into()));
     assert_eq!(client.message().await, Message::text("pong:native asks"));

@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::world::{ALL_NATIVE, MIXED, PATH, World, legs, report, side_of, tagged};
+use super::world::{ALL_NATIVE, MIXED, PATH, World, report, side_of, tagged};
 use crate::support::websocket::{Client, Closed, upgrade};
 use crate::support::{TestProxy, eventually};
 
@@ -18,7 +18,7 @@ async fn a_lost_node_bounces_its_clients() {
     assert_eq!(side_of(&mut client, &tagged("n", 0)).await, "native");
     let stopped = world.kill().await;
     assert_eq!(client.closed().await, Closed::Abruptly);
-    legs(&stopped.proxy, "native", 0.0).await;
+    stopped.proxy.legs("native", 0.0).await;
     let (_, head) = upgrade(&stopped.proxy, PATH, "").await;
     assert!(head.starts_with("HTTP/1.1 502 "), "{head}");
     let world = stopped.start().await;
@@ -41,7 +41,7 @@ async fn clients_can_wait_for_a_lost_node() {
     let mut client = world.open().await;
     client.echo(tagged("o", 0)).await;
     let stopped = world.kill().await;
-    legs(&stopped.proxy, "node", 0.0).await;
+    stopped.proxy.legs("node", 0.0).await;
     for number in 1..=20 {
         client.send(tagged("o", number)).await;
         // Native goes on.
@@ -106,7 +106,7 @@ async fn what_waits_for_node_is_bounded() {
     let mut client = world.open().await;
     client.echo("x").await;
     let stopped = world.kill().await;
-    legs(&stopped.proxy, "node", 0.0).await;
+    stopped.proxy.legs("node", 0.0).await;
     for _ in 0..8 {
         // The end may come before the last of them.
         let _ = futures_util::SinkExt::send(&mut client.0, Message::binary(vec![0; 10_000])).await;
@@ -144,7 +144,7 @@ async fn native_can_admit_new_clients_alone() {
     assert_eq!(third.message().await, Message::text(tagged("o", 3)));
     // They do not count any more.
     let stopped = world.kill().await;
-    legs(&stopped.proxy, "node", 0.0).await;
+    stopped.proxy.legs("node", 0.0).await;
     let _fourth = Client::open(&stopped.proxy, PATH).await;
     let _fifth = Client::open(&stopped.proxy, PATH).await;
 }
@@ -162,7 +162,7 @@ async fn no_side_serves_a_client_that_node_has_not_seen() {
     client.send(Message::Ping("anybody?".into())).await;
     // The proxy itself says that it is there.
     assert_eq!(client.message().await, Message::Pong("anybody?".into()));
-    legs(&stopped.proxy, "native", 0.0).await;
+    stopped.proxy.legs("native", 0.0).await;
     let _second = Client::open(&stopped.proxy, PATH).await;
     let (_, head) = upgrade(&stopped.proxy, PATH, "").await;
     assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
@@ -194,7 +194,7 @@ async fn a_client_that_node_turns_away_is_nobodys() {
         for client in &mut clients {
             assert_eq!(client.closed().await, Closed::Abruptly);
         }
-        legs(&world.proxy, "native", 0.0).await;
+        world.proxy.legs("native", 0.0).await;
     }
 }
 
@@ -233,7 +233,7 @@ async fn a_node_that_nothing_needs_may_go_and_come_back() {
     assert_eq!(side_of(&mut client, &tagged("o", 1)).await, "native");
     let url = world.server.url();
     let stopped = world.kill().await;
-    legs(&stopped.proxy, "node", 0.0).await;
+    stopped.proxy.legs("node", 0.0).await;
     for number in 0..5 {
         assert_eq!(side_of(&mut client, &tagged("o", number)).await, "native");
     }
@@ -269,7 +269,7 @@ async fn a_flip_helps_those_who_wait() {
     client.echo("x").await;
     let url = world.server.url();
     let stopped = world.kill().await;
-    legs(&stopped.proxy, "node", 0.0).await;
+    stopped.proxy.legs("node", 0.0).await;
     for number in 0..3 {
         client.send(tagged("o", number)).await;
     }

@@ -286,7 +286,7 @@ async fn a_greeting_comes_once() {
     client.echo(r#"{"type":"hello","to":"all"}"#).await;
     world.edit(keys, ALL_NATIVE).await;
     let stopped = world.kill().await;
-    super::world::legs(&stopped.proxy, "node", 0.0).await;
+    stopped.proxy.legs("node", 0.0).await;
     client.send(say(r#"{"type":"hello","to":"all"}"#)).await;
     let heard = client.message().await;
     assert_eq!(heard.to_text().unwrap(), r#"{"type":"hello","to":"all"}"#);

@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use strangler::{App, NativeApp, Settings, SettingsError};
 
+use crate::support::TestProxy;
 use crate::support::certs::Ca;
 use crate::support::hog::Hog;
 use crate::support::proxy::routes;
 use crate::support::websocket::{Client, Server};
-use crate::support::{TestProxy, eventually};
 
 pub(super) const PATH: &str = "/api/ws";
 
@@ -23,10 +23,7 @@ pub(super) const MIXED: &str = r#"n = { events = { game = ["n"] }, to = "native"
 /// Nothing is left for Node.
 pub(super) const ALL_NATIVE: &str = r#"all = { events = { game = ["*"] }, to = "native" }"#;
 
-const MIRROR: App = App {
-    name: "mirror",
-    build: mirror,
-};
+const MIRROR: App = App::new("mirror", mirror);
 
 fn mirror(_settings: &Settings) -> Result<NativeApp, SettingsError> {
     let hog = Arc::new(Hog::default());
@@ -157,7 +154,7 @@ impl World {
     }
 
     pub(super) async fn legs(&self, side: &str, count: f64) {
-        legs(&self.proxy, side, count).await;
+        self.proxy.legs(side, count).await;
     }
 }
 
@@ -174,15 +171,6 @@ impl Stopped {
             proxy: self.proxy,
         }
     }
-}
-
-/// Waits until so many legs are open.
-pub(super) async fn legs(proxy: &TestProxy, side: &str, count: f64) {
-    let line = format!("strangler_legs{{side=\"{side}\"}}");
-    eventually(&format!("{count} legs to {side}"), || async {
-        (proxy.metric(&line).await - count).abs() < 0.5
-    })
-    .await;
 }
 
 fn file(url: &str, keys: &str, rules: &str) -> String {

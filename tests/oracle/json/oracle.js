@@ -4,7 +4,7 @@
 
 const readline = require('node:readline')
 
-const { stringify } = require('../../legacy/timecard/deep_json')
+const { stringify } = require('../../../apps/timecard/legacy/deep_json')
 
 function again (text) {
   let value

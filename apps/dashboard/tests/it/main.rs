@@ -1,0 +1,11 @@
+//! The integration tests: real servers on loopback, and the original beside them.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should stop where it is"
+)]
+
+mod behind_proxy;
+mod requests;
+
+use test_support as support;
