@@ -8,7 +8,7 @@
 //! ```no_run
 //! use axum::Json;
 //! use serde::Deserialize;
-//! use strangler::{App, NativeApp, Settings, SettingsError};
+//! use strangler::{App, NativeApp, Settings, SettingsError, get};
 //!
 //! /// The keys of `[native]` after `app`.
 //! #[derive(Deserialize)]
@@ -19,7 +19,7 @@
 //!
 //! fn shop(settings: &Settings) -> Result<NativeApp, SettingsError> {
 //!     let shop: Shop = settings.parse()?;
-//!     Ok(NativeApp::new().get("/api/hello", async move || Json(shop.greeting.clone())))
+//!     Ok(NativeApp::new().route("/api/hello", get(async move || Json(shop.greeting.clone()))))
 //! }
 //!
 //! fn main() -> std::process::ExitCode {
@@ -68,6 +68,7 @@ pub use native::events::handler::{EventAnswer, EventHandler, ExtractError, Leave
 pub use native::express;
 pub use native::http_runtime::HttpRuntime;
 pub use native::js_json;
+pub use native::methods::{Methods, any, delete, get, options, patch, post, put, trace};
 pub use native::{
     App, AppCommand, BuildApp, ClientInfo, CommandError, Decline, Deliberate, Endpoint, NativeApp,
     Settings, SettingsError,

@@ -5,6 +5,7 @@ pub(crate) mod events;
 pub mod express;
 pub(crate) mod http_runtime;
 pub mod js_json;
+pub(crate) mod methods;
 pub(crate) mod runtime;
 
 use std::convert::Infallible;
@@ -14,13 +15,14 @@ use std::path::{Path, PathBuf};
 use axum::Router;
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, Route, on};
+use axum::routing::Route;
 use http::{Method, Request, StatusCode};
 use serde::de::DeserializeOwned;
 use socketioxide::SocketIo;
 use tower::{Layer, Service};
 
 use self::events::Registry;
+use self::methods::Methods;
 
 /// A native application: an `axum::Router` that remembers each method and path it was given, and the handlers of
 /// Socket.IO events.
@@ -31,7 +33,7 @@ use self::events::Registry;
 /// ```
 /// use axum::Json;
 /// use axum::extract::{Path, State};
-/// use strangler::NativeApp;
+/// use strangler::{NativeApp, get};
 ///
 /// #[derive(Clone)]
 /// struct Stock(std::sync::Arc<Vec<String>>);
@@ -45,8 +47,8 @@ use self::events::Registry;
 /// }
 ///
 /// let app: NativeApp = NativeApp::new()
-///     .get("/api/items", items)
-///     .get("/api/items/{n}", item)
+///     .route("/api/items", get(items))
+///     .route("/api/items/{n}", get(item))
 ///     .with_state(Stock(std::sync::Arc::new(vec!["anvil".into()])));
 /// assert_eq!(app.endpoints().len(), 2);
 /// ```
@@ -55,6 +57,7 @@ pub struct NativeApp<S = ()> {
     router: Router<S>,
     endpoints: Vec<Endpoint>,
     registry: Registry,
+    has_fallback: bool,
     keeps_state_in_memory: bool,
 }
 
@@ -75,59 +78,118 @@ impl<S: Clone + Send + Sync + 'static> NativeApp<S> {
             router: Router::new(),
             endpoints: Vec::new(),
             registry: Registry::default(),
+            has_fallback: false,
             keeps_state_in_memory: false,
         }
     }
 
-    /// Serves GET and HEAD of `path` with an axum handler.
+    /// Serves a path: `route("/items/{id}", get(item).delete(remove))`. Several calls with the same path add up.
+    ///
+    /// # Panics
+    /// As `axum::Router::route` does: for a path that axum does not take, or a method that is served already.
     #[must_use]
-    pub fn get<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
-        self.serve(Method::GET, MethodFilter::GET, path, handler)
-    }
-
-    /// Serves POST of `path`.
-    #[must_use]
-    pub fn post<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
-        self.serve(Method::POST, MethodFilter::POST, path, handler)
-    }
-
-    /// Serves PUT of `path`.
-    #[must_use]
-    pub fn put<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
-        self.serve(Method::PUT, MethodFilter::PUT, path, handler)
-    }
-
-    /// Serves PATCH of `path`.
-    #[must_use]
-    pub fn patch<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
-        self.serve(Method::PATCH, MethodFilter::PATCH, path, handler)
-    }
-
-    /// Serves DELETE of `path`.
-    #[must_use]
-    pub fn delete<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
-        self.serve(Method::DELETE, MethodFilter::DELETE, path, handler)
-    }
-
-    /// Serves OPTIONS of `path`.
-    #[must_use]
-    pub fn options<H: Handler<T, S>, T: 'static>(self, path: &str, handler: H) -> Self {
-        self.serve(Method::OPTIONS, MethodFilter::OPTIONS, path, handler)
-    }
-
-    fn serve<H: Handler<T, S>, T: 'static>(
-        mut self,
-        method: Method,
-        filter: MethodFilter,
-        path: &str,
-        handler: H,
-    ) -> Self {
-        self.router = self.router.route(path, on(filter, handler));
-        self.endpoints.push(Endpoint {
-            method,
-            path: path.to_owned(),
-        });
+    pub fn route(mut self, path: &str, methods: Methods<S>) -> Self {
+        self.router = self.router.route(path, methods.router);
+        self.record(path, methods.methods);
         self
+    }
+
+    /// Serves another application below a prefix. Its `/` is the prefix itself, its events are those of this one too.
+    ///
+    /// # Panics
+    /// As `axum::Router::nest` does, and where both serve an event.
+    #[must_use]
+    pub fn nest(mut self, prefix: &str, other: Self) -> Self {
+        self.router = self.router.nest(prefix, other.router);
+        let inner = other.endpoints.into_iter();
+        self.endpoints.extend(inner.map(|endpoint| Endpoint {
+            path: match endpoint.path.as_str() {
+                "/" => prefix.to_owned(),
+                path => format!("{prefix}{path}"),
+            },
+            method: endpoint.method,
+        }));
+        self.registry.merge(other.registry);
+        self.has_fallback |= other.has_fallback;
+        self.keeps_state_in_memory |= other.keeps_state_in_memory;
+        self
+    }
+
+    /// Serves what another application serves.
+    ///
+    /// # Panics
+    /// Where both serve a method of a path, or an event.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        self.router = self.router.merge(other.router);
+        self.endpoints.extend(other.endpoints);
+        self.registry.merge(other.registry);
+        self.has_fallback |= other.has_fallback;
+        self.keeps_state_in_memory |= other.keeps_state_in_memory;
+        self
+    }
+
+    /// Serves all paths that no route serves, recorded as `/` and `/{*rest}` with every method.
+    #[must_use]
+    pub fn fallback<H: Handler<T, S>, T: 'static>(mut self, handler: H) -> Self {
+        self.router = self.router.fallback(handler);
+        self.has_fallback = true;
+        for path in ["/", "/{*rest}"] {
+            self.record(path, methods::ALL.to_vec());
+        }
+        self
+    }
+
+    /// An `axum::Router` that is there already. It does not show its paths, so they are listed, as a rule in routes.toml
+    /// names them: `"GET /items/{id}"`, or `"/items"` for every method.
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use axum::routing::get;
+    /// use strangler::NativeApp;
+    ///
+    /// let router = Router::new().route("/items", get(async || "all"));
+    /// let app: NativeApp = NativeApp::from_router(router, &["GET /items"]);
+    /// assert_eq!(app.endpoints()[0].path, "/items");
+    /// ```
+    ///
+    /// # Panics
+    /// For an entry that is neither; the message names it.
+    #[must_use]
+    pub fn from_router(router: Router<S>, paths: &[&str]) -> Self {
+        let mut app = Self {
+            router,
+            ..Self::new()
+        };
+        for entry in paths {
+            let (method, path) = match entry.split_once(' ') {
+                Some((method, path)) => (Some(method), path),
+                None => (None, *entry),
+            };
+            assert!(
+                path.starts_with('/'),
+                "`{entry}` is no path: write `GET /items/{{id}}`, or `/items` for every method"
+            );
+            let methods = match method {
+                None => methods::ALL.to_vec(),
+                Some(name) => {
+                    let known = methods::ALL.into_iter().find(|method| *method == name);
+                    vec![known.unwrap_or_else(|| {
+                        panic!("`{name}` of `{entry}` is no method; GET includes HEAD")
+                    })]
+                }
+            };
+            app.record(path, methods);
+        }
+        app
+    }
+
+    fn record(&mut self, path: &str, methods: Vec<Method>) {
+        self.endpoints
+            .extend(methods.into_iter().map(|method| Endpoint {
+                method,
+                path: path.to_owned(),
+            }));
     }
 
     /// Wraps every endpoint so far in a tower layer.
@@ -159,6 +221,7 @@ impl<S: Clone + Send + Sync + 'static> NativeApp<S> {
             router: self.router.with_state(state),
             endpoints: self.endpoints,
             registry: self.registry,
+            has_fallback: self.has_fallback,
             keeps_state_in_memory: self.keeps_state_in_memory,
         }
     }
@@ -185,6 +248,16 @@ impl<S> NativeApp<S> {
 }
 
 impl NativeApp {
+    /// The router behind the proxy: it declines what it does not serve. That is asked of it only where axum reads a path
+    /// otherwise than the table did; Node then knows better.
+    pub(crate) fn declining_router(self) -> Router {
+        let router = match self.has_fallback {
+            true => self.router,
+            false => self.router.fallback(async || Decline),
+        };
+        router.method_not_allowed_fallback(async || Decline)
+    }
+
     /// The plain router, with Socket.IO below `/socket.io/` if there are events, as one would deploy it alone once Node
     /// is gone.
     pub fn into_router(self) -> Router {
@@ -409,3 +482,6 @@ impl ClientInfo {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,8 +144,9 @@ impl Server {
         let (native, events) = match app {
             None => (None, None),
             Some(app) => {
+                let declining = app.clone().declining_router();
+                let native = NativeRuntime::new(declining, runtime.handle().clone());
                 let (router, events) = app.into_parts();
-                let native = NativeRuntime::new(router.clone(), runtime.handle().clone());
                 (Some((native, router, runtime)), events)
             }
         };

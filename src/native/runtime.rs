@@ -47,10 +47,6 @@ impl NativeRuntime {
     /// `router` answers on `runtime`.
     #[must_use]
     pub(crate) fn new(router: Router, runtime: Handle) -> Self {
-        // Reached only if axum reads a path otherwise than the table did; Node then knows better.
-        let router = router
-            .fallback(|| async { Decline })
-            .method_not_allowed_fallback(|| async { Decline });
         Self {
             router,
             runtime,

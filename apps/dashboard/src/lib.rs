@@ -41,7 +41,7 @@ use self::mcp::McpLogs;
 use self::summary::Folders;
 use self::usage::Usage;
 use strangler::express;
-use strangler::{App, AppCommand, NativeApp, SettingsError};
+use strangler::{App, AppCommand, NativeApp, SettingsError, get};
 
 /// What `strangler::main` takes.
 pub const APP: App =
@@ -90,12 +90,9 @@ fn app(settings: &strangler::Settings) -> Result<NativeApp, SettingsError> {
     };
     let paths = route::PATHS.iter().chain(others);
     let app = paths.fold(NativeApp::new(), |app, path| {
-        app.get(path, front::serve)
-            .post(path, front::serve)
-            .put(path, front::serve)
-            .patch(path, front::serve)
-            .delete(path, front::serve)
-            .options(path, front::serve)
+        let serve = front::serve;
+        let methods = get(serve).post(serve).put(serve).patch(serve);
+        app.route(path, methods.delete(serve).options(serve))
     });
     Ok(app
         .layer(from_fn(express::send_nameless))

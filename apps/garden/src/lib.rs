@@ -22,7 +22,7 @@ use self::database::Database;
 use self::devices::Devices;
 use self::session::KeepAlive;
 use self::token::Tokens;
-use strangler::{App, Decline, NativeApp, Settings, SettingsError};
+use strangler::{App, Decline, NativeApp, Settings, SettingsError, get};
 
 /// What `strangler::main` takes.
 pub const APP: App = App::new("garden", app);
@@ -90,7 +90,9 @@ fn app(settings: &Settings) -> Result<NativeApp, SettingsError> {
             client_timeout: duration("client_timeout", &keys.client_timeout)?,
         },
     };
-    Ok(NativeApp::new().get("/api/ws", connect).with_state(garden))
+    Ok(NativeApp::new()
+        .route("/api/ws", get(connect))
+        .with_state(garden))
 }
 
 fn auth(keys: &Keys) -> Result<Auth, SettingsError> {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use self::database::{Database, Driver, DriverId, Failure, Punch};
 use strangler::express::{self, Json};
-use strangler::{App, Decline, NativeApp, Settings, SettingsError};
+use strangler::{App, Decline, NativeApp, Settings, SettingsError, get};
 
 /// What `strangler::main` takes.
 pub const APP: App = App::new("timecard", app);
@@ -39,10 +39,10 @@ fn app(settings: &Settings) -> Result<NativeApp, SettingsError> {
     let keys: Keys = settings.parse()?;
     let database = Database::new(&keys.database, settings.folder())?;
     let app = NativeApp::new()
-        .get("/api/ic_log", ic_log)
-        .get("/api/finger_log", finger_log)
-        .get("/api/drivers", drivers)
-        .get("/api/driver/{id}", driver)
+        .route("/api/ic_log", get(ic_log))
+        .route("/api/finger_log", get(finger_log))
+        .route("/api/drivers", get(drivers))
+        .route("/api/driver/{id}", get(driver))
         .layer(from_fn(express::send));
     Ok(events::serve(app, &database).with_state(database))
 }

@@ -86,6 +86,26 @@ impl Registry {
         self.namespace(namespace).leave.push(Arc::new(handler));
     }
 
+    /// # Panics
+    /// Where both serve an event.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for event in &other.events {
+            assert!(
+                !self.events.contains(event),
+                "`{}` of `{}` is served twice",
+                event.name,
+                event.namespace
+            );
+        }
+        self.events.extend(other.events);
+        for theirs in other.namespaces {
+            let ours = self.namespace(theirs.path);
+            ours.connect.extend(theirs.connect);
+            ours.events.extend(theirs.events);
+            ours.leave.extend(theirs.leave);
+        }
+    }
+
     fn namespace(&mut self, path: &'static str) -> &mut Namespace {
         let known = self.namespaces.iter().position(|known| known.path == path);
         let index = known.unwrap_or_else(|| {

@@ -19,7 +19,7 @@ use crate::native::{Decline, js_json};
 
 #[test]
 fn an_application_without_events_has_no_server() {
-    let app: NativeApp = NativeApp::new().get("/", async || "hello");
+    let app: NativeApp = NativeApp::new().route("/", crate::get(async || "hello"));
     assert!(app.events().is_empty());
     assert!(app.into_parts().1.is_none());
 }

@@ -7,7 +7,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use strangler::{App, NativeApp, Settings, SettingsError};
+use strangler::{App, NativeApp, Settings, SettingsError, get};
 
 use crate::support::TestProxy;
 use crate::support::certs::Ca;
@@ -29,7 +29,7 @@ fn mirror(_settings: &Settings) -> Result<NativeApp, SettingsError> {
     let hog = Arc::new(Hog::default());
     let app = hog.served_by(NativeApp::new());
     let connect = async move |uri, headers, upgrade| connect(uri, headers, upgrade, hog).await;
-    Ok(app.get(PATH, connect))
+    Ok(app.route(PATH, get(connect)))
 }
 
 async fn connect(

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::available_parallelism;
+use strangler::get;
 
 use strangler::NativeApp;
 
@@ -27,13 +28,17 @@ impl Hog {
     /// `GET /hogs` says how many run, `GET /hogs/end` ends them.
     pub fn served_by(self: &Arc<Self>, app: NativeApp) -> NativeApp {
         let (seen, ended) = (Arc::clone(self), Arc::clone(self));
-        app.get("/hogs", async move || {
-            seen.state.lock().unwrap().running.to_string()
-        })
-        .get("/hogs/end", async move || {
-            ended.state.lock().unwrap().ended = true;
-            ended.bell.notify_all();
-        })
+        app.route(
+            "/hogs",
+            get(async move || seen.state.lock().unwrap().running.to_string()),
+        )
+        .route(
+            "/hogs/end",
+            get(async move || {
+                ended.state.lock().unwrap().ended = true;
+                ended.bell.notify_all();
+            }),
+        )
     }
 
     /// Does not return before it is ended, or forgotten.

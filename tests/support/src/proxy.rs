@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::Path;
 use rustls::ClientConfig;
 use strangler::server::{Server, Stop};
-use strangler::{App, Decline, NativeApp, Settings, SettingsError};
+use strangler::{App, Decline, NativeApp, Settings, SettingsError, get, post};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -22,41 +22,53 @@ pub const TEST_APP: App = App::new("test", test_app);
 
 fn test_app(_settings: &Settings) -> Result<NativeApp, SettingsError> {
     Ok(NativeApp::new()
-        .get("/hello", async || "native:hello")
-        .get("/item/{id}", async |Path(id): Path<String>| {
-            format!("native:{id}")
-        })
-        .get("/files/{*rest}", async |Path(rest): Path<String>| {
-            format!("native:{rest}")
-        })
-        .get("/declines", async || Decline)
-        .post("/declines", async |_body: String| Decline)
-        .get("/fails", async || http::StatusCode::INTERNAL_SERVER_ERROR)
-        .post("/fails", async |_body: String| {
-            http::StatusCode::INTERNAL_SERVER_ERROR
-        })
-        .get("/closed", async || {
-            let closed = axum::Extension(strangler::Deliberate);
-            (
-                http::StatusCode::SERVICE_UNAVAILABLE,
-                closed,
-                "native:closed",
-            )
-        })
-        .get("/panics", panics)
-        .post("/panics", panics)
-        .get("/hangs", hangs)
-        .post("/hangs", hangs)
-        .post("/echo", async |body: axum::body::Bytes| body)
-        .get("/forwarded", async |headers: http::HeaderMap| {
-            format!("{:?}", headers["x-forwarded-for"])
-        })
-        .get("/breaks", breaks)
-        .get(
+        .route("/hello", get(async || "native:hello"))
+        .route(
+            "/item/{id}",
+            get(async |Path(id): Path<String>| format!("native:{id}")),
+        )
+        .route(
+            "/files/{*rest}",
+            get(async |Path(rest): Path<String>| format!("native:{rest}")),
+        )
+        .route("/declines", get(async || Decline))
+        .route("/declines", post(async |_body: String| Decline))
+        .route(
+            "/fails",
+            get(async || http::StatusCode::INTERNAL_SERVER_ERROR),
+        )
+        .route(
+            "/fails",
+            post(async |_body: String| http::StatusCode::INTERNAL_SERVER_ERROR),
+        )
+        .route(
+            "/closed",
+            get(async || {
+                let closed = axum::Extension(strangler::Deliberate);
+                (
+                    http::StatusCode::SERVICE_UNAVAILABLE,
+                    closed,
+                    "native:closed",
+                )
+            }),
+        )
+        .route("/panics", get(panics))
+        .route("/panics", post(panics))
+        .route("/hangs", get(hangs))
+        .route("/hangs", post(hangs))
+        .route("/echo", post(async |body: axum::body::Bytes| body))
+        .route(
+            "/forwarded",
+            get(async |headers: http::HeaderMap| format!("{:?}", headers["x-forwarded-for"])),
+        )
+        .route("/breaks", get(breaks))
+        .route(
             "/client",
-            async |axum::Extension(client): axum::Extension<strangler::ClientInfo>| {
-                client.address.to_string()
-            },
+            get(
+                async |axum::Extension(client): axum::Extension<strangler::ClientInfo>| {
+                    client.address.to_string()
+                },
+            ),
         ))
 }
 
