@@ -81,40 +81,11 @@ impl Price {
     }
 }
 
-/// `number.toFixed(digits)` with at least 1 digit. Ties of the exact decimal value go up; Rust has them go to the even
-/// digit.
-pub(super) fn to_fixed(number: f64, digits: usize) -> String {
-    if number.is_nan() {
-        return "NaN".to_owned();
-    }
-    if number.abs() >= 1e21 {
-        return ryu_js::Buffer::new().format(number).to_owned();
-    }
-    // -0 has no sign, but what is rounded to it has.
-    let sign = if number < 0.0 { "-" } else { "" };
-    let magnitude = number.abs();
-    // A tie has one digit more, a 5. Of binary fractions these are the ones of so many bits.
-    let ends_there = (magnitude * 2_f64.powi(digits as i32 + 1)).fract() == 0.0;
-    if ends_there && let Some(kept) = format!("{magnitude:.*}", digits + 1).strip_suffix('5') {
-        return format!("{sign}{}", incremented(kept));
-    }
-    format!("{sign}{magnitude:.digits$}")
-}
-
-/// The decimal number with 1 added to its last digit.
-fn incremented(number: &str) -> String {
-    let mut digits = number.as_bytes().to_vec();
-    for digit in digits.iter_mut().rev() {
-        match digit {
-            b'.' => {}
-            b'9' => *digit = b'0',
-            _ => {
-                *digit += 1;
-                return String::from_utf8_lossy(&digits).into_owned();
-            }
-        }
-    }
-    format!("1{}", String::from_utf8_lossy(&digits))
+/// `number.toFixed(digits)`.
+pub(super) fn to_fixed(number: f64, digits: u8) -> String {
+    ryu_js::Buffer::new()
+        .format_to_fixed(number, digits)
+        .to_owned()
 }
 
 #[cfg(test)]
