@@ -12,6 +12,7 @@ use super::RawEvent;
 
 /// How a handler ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(unreachable_pub, reason = "public with the feature `testing`")]
 pub enum Outcome {
     /// It ran to its end.
     Done,
