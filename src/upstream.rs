@@ -3,6 +3,8 @@
 //! `headers`, `length`), what Node learns of its client (`hop`, `forwarded`), and the process itself (`process`). The
 //! `breaker` decides when the other side, native, is left alone for a while.
 
+pub(crate) mod answer;
+pub(crate) mod body;
 pub(crate) mod breaker;
 pub(crate) mod connect;
 pub(crate) mod forward;

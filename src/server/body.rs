@@ -14,7 +14,8 @@ use hyper::body::Incoming;
 use crate::budget::waiter::{Hold, Waiter};
 use crate::native::runtime::NativeBody;
 use crate::server::watchdog::ClientState;
-use crate::upstream::forward::{BoxError, NodeBody};
+use crate::upstream::answer::NodeBody;
+use crate::upstream::body::BoxError;
 
 /// A request body grew over `limits.body`.
 #[derive(Debug, Clone, Copy, thiserror::Error)]

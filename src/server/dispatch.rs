@@ -26,7 +26,8 @@ use crate::server::channel::Channel;
 use crate::server::connection::Client;
 use crate::server::respond::Refusal;
 use crate::server::upgrade::{Upgrade, is_upgrade};
-use crate::upstream::forward::{ForwardError, RequestBody, forward, in_time};
+use crate::upstream::body::RequestBody;
+use crate::upstream::forward::{ForwardError, forward, in_time};
 use crate::upstream::headers::{SIDE, host, join_cookies, publish_location, strip_hop_by_hop};
 use crate::upstream::hop::Origin;
 use crate::upstream::length::settle_length;
@@ -151,10 +152,7 @@ async fn answer(
                 .await
         }
         _ => {
-            let expects = expects_continue(&parts.headers);
-            let body = body.map_or(RequestBody::Empty, |body| {
-                RequestBody::streamed(body, expects)
-            });
+            let body = request_body(&parts, body);
             (exchange.node(parts, body).await, Answerer::Node)
         }
     };
@@ -232,10 +230,7 @@ impl Exchange<'_> {
             .unwrap_or(matches!(parts.method, Method::GET | Method::HEAD));
         let Some(trial) = Trial::begin(self.state, node_may_answer) else {
             self.state.fell_back("breaker");
-            let expects = expects_continue(&parts.headers);
-            let body = body.map_or(RequestBody::Empty, |body| {
-                RequestBody::streamed(body, expects)
-            });
+            let body = request_body(&parts, body);
             return (Box::pin(self.node(parts, body)).await, Answerer::Fallback);
         };
 
@@ -267,12 +262,13 @@ impl Exchange<'_> {
             trial.end(true);
         }
         let rewound = match &kept {
-            None => Some(RequestBody::Empty),
-            Some(kept) => kept.rewind().map(|body| RequestBody::streamed(body, false)),
+            None => Some(None),
+            Some(kept) => kept.rewind().map(Some),
         };
         match rewound {
             Some(body) if node_may_answer && (safe || declined) => {
                 self.state.fell_back(failure);
+                let body = RequestBody::of(body, false);
                 (Box::pin(self.node(parts, body)).await, Answerer::Fallback)
             }
             _ => {
@@ -344,10 +340,7 @@ impl Exchange<'_> {
         parts: Parts,
         body: Option<ClientBody>,
     ) -> Result<Response<Answer>, ForwardError> {
-        let expects = expects_continue(&parts.headers);
-        let body = body.map_or(RequestBody::Empty, |body| {
-            RequestBody::streamed(body, expects)
-        });
+        let body = request_body(&parts, body);
         self.ask_node(parts, body).await
     }
 
@@ -485,11 +478,13 @@ fn has_plain_framing(headers: &HeaderMap) -> bool {
     codings.next().is_none_or(is_plain) && codings.next().is_none()
 }
 
-/// Whether the client waits for `100 Continue` before it sends its body.
-fn expects_continue(headers: &HeaderMap) -> bool {
-    headers
+/// The body as Node gets it: a client that waits for `100 Continue` sends it when Node says so.
+fn request_body(parts: &Parts, body: Option<ClientBody>) -> RequestBody {
+    let expects_continue = parts
+        .headers
         .get(EXPECT)
-        .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+        .is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    RequestBody::of(body, expects_continue)
 }
 
 fn respell(uri: &Uri, path: &str) -> Uri {

@@ -15,7 +15,8 @@ use tracing::debug;
 use crate::bridge::tunnel::tunnel;
 use crate::budget::waiter::Waiter;
 use crate::server::connection::Client;
-use crate::upstream::forward::{ForwardError, NodeBody};
+use crate::upstream::answer::NodeBody;
+use crate::upstream::forward::ForwardError;
 use crate::upstream::headers::strip_hop_by_hop;
 use crate::upstream::websocket::accept_for;
 

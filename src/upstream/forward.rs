@@ -2,18 +2,11 @@
 //! repeated once, on a fresh connection, only where Node cannot have acted on it or may do so twice.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Method, Request, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
-use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -21,16 +14,12 @@ use tokio::time::timeout;
 use crate::budget::{NoPlace, NodePlace};
 use crate::metrics::Metrics;
 use crate::upstream::Target;
+use crate::upstream::answer::{Home, NodeBody};
+use crate::upstream::body::{Progress, RequestBody};
 use crate::upstream::connect::ConnectError;
 use crate::upstream::length::settle_length;
-use crate::upstream::login::{OwnConnection, Turn, is_challenge};
+use crate::upstream::login::{OwnConnection, is_challenge};
 use crate::upstream::pool::{Lease, Pool};
-
-/// Whatever a body can fail with.
-pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// How long a client that waits for `100 Continue` is kept waiting when Node says nothing (RFC 9110 §10.1.1).
-const CONTINUE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why Node gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -303,213 +292,5 @@ impl<'m> Waiting<'m> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.node_waiting.dec();
-    }
-}
-
-/// How far the body of a request has got.
-#[derive(Debug, Default)]
-struct Progress {
-    bytes: AtomicU64,
-    finished: AtomicBool,
-}
-
-impl Progress {
-    fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-}
-
-/// The body of a request on its way to Node.
-pub(crate) enum RequestBody {
-    /// None.
-    Empty,
-    /// Streamed as the client sends it.
-    Streamed(Box<StreamedBody>),
-}
-
-/// A body that comes from the client.
-pub(crate) struct StreamedBody {
-    body: UnsyncBoxBody<Bytes, BoxError>,
-    /// Resolves when the body may be read: the client waits for `100 Continue`, and only Node may say it.
-    gate: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    expects_continue: bool,
-    progress: Arc<Progress>,
-}
-
-impl RequestBody {
-    /// Passes `body` on. With `expects_continue` it is not read before Node asks for it.
-    pub(crate) fn streamed<B>(body: B, expects_continue: bool) -> Self
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let body = body.map_err(Into::into).boxed_unsync();
-        Self::Streamed(Box::new(StreamedBody {
-            body,
-            gate: None,
-            expects_continue,
-            progress: Arc::default(),
-        }))
-    }
-
-    fn progress(&self) -> Option<Arc<Progress>> {
-        match self {
-            Self::Empty => None,
-            Self::Streamed(streamed) => Some(Arc::clone(&streamed.progress)),
-        }
-    }
-
-    fn hold_until_continue(&mut self) -> Option<Arc<Notify>> {
-        let Self::Streamed(streamed) = self else {
-            return None;
-        };
-        if !streamed.expects_continue {
-            return None;
-        }
-        let go_ahead = Arc::new(Notify::new());
-        let notified = Arc::clone(&go_ahead);
-        streamed.gate = Some(Box::pin(async move {
-            let _ = timeout(CONTINUE_TIMEOUT, notified.notified()).await;
-        }));
-        Some(go_ahead)
-    }
-}
-
-impl std::fmt::Debug for RequestBody {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Empty => "Empty",
-            Self::Streamed(_) => "Streamed",
-        })
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Self::Streamed(streamed) = self.get_mut() else {
-            return Poll::Ready(None);
-        };
-        if let Some(gate) = &mut streamed.gate {
-            ready!(gate.as_mut().poll(context));
-            streamed.gate = None;
-        }
-        let frame = ready!(Pin::new(&mut streamed.body).poll_frame(context));
-        match &frame {
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(1, |data| data.len() as u64);
-                streamed.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
-            }
-            Some(Err(_)) => {}
-            None => streamed.progress.finished.store(true, Ordering::Relaxed),
-        }
-        if streamed.body.is_end_stream() {
-            streamed.progress.finished.store(true, Ordering::Relaxed);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Streamed(streamed) => streamed.body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Streamed(streamed) => streamed.body.size_hint(),
-        }
-    }
-}
-
-/// Where a connection goes after an answer that was read to its end.
-#[derive(Debug)]
-enum Home {
-    /// Any client may have it next.
-    Pool(Arc<Pool>),
-    /// It stays with its client.
-    Client(Turn),
-    /// It is closed.
-    Nowhere,
-}
-
-impl From<Option<Turn>> for Home {
-    fn from(turn: Option<Turn>) -> Self {
-        turn.map_or(Self::Nowhere, Self::Client)
-    }
-}
-
-/// The body of Node's answer. Read to its end, it gives its connection back; dropped before, it closes it.
-#[derive(Debug)]
-pub(crate) struct NodeBody {
-    body: Incoming,
-    lease: Option<(Lease, Home)>,
-    place: Option<NodePlace>,
-    hint: Option<Duration>,
-    progress: Option<Arc<Progress>>,
-}
-
-impl NodeBody {
-    /// The place goes on to the tunnel that follows.
-    pub(crate) fn take_place(&mut self) -> Option<NodePlace> {
-        self.place.take()
-    }
-
-    fn release(&mut self) {
-        let Some((mut lease, home)) = self.lease.take() else {
-            return;
-        };
-        // After an early answer the rest of the request may still be on its way, and would delay the next one.
-        let sent = self
-            .progress
-            .as_ref()
-            .is_none_or(|progress| progress.finished.load(Ordering::Relaxed));
-        if !sent || !self.body.is_end_stream() || lease.sender.is_closed() {
-            return;
-        }
-        lease.reused = true;
-        match home {
-            Home::Pool(pool) => pool.put(lease, self.hint),
-            Home::Client(turn) => turn.give_back(lease, self.hint),
-            Home::Nowhere => {}
-        }
-        self.place = None;
-    }
-}
-
-impl Drop for NodeBody {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
-
-impl Body for NodeBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if self.body.is_end_stream() {
-            self.release();
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -14,8 +14,8 @@ use tracing::debug;
 use crate::budget::Budget;
 use crate::metrics::Metrics;
 use crate::upstream::Target;
+use crate::upstream::body::RequestBody;
 use crate::upstream::connect::{ConnectError, connect};
-use crate::upstream::forward::RequestBody;
 
 /// Node closes a connection that was idle for 5 s (`server.keepAliveTimeout`) and says so in `Keep-Alive`; the proxy
 /// lets go of it one second earlier, since a request on its way to a closing connection may be lost.
