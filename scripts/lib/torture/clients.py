@@ -172,6 +172,8 @@ async def sip(stream):
     """Reads 10 bytes a second. The end is behind megabytes that wait in the kernel, so the kernel is asked for it."""
     own = stream.sock.getsockname()[1]
     while True:
+        # First, because the list of what is held may be half a second old.
+        await asyncio.sleep(1)
         try:
             stream.sock.recv(10)
         except (ssl.SSLWantReadError, BlockingIOError):
@@ -180,7 +182,6 @@ async def sip(stream):
             return "reset" if isinstance(error, ConnectionResetError) else type(error).__name__
         if not processes.is_held(stream.sock.getpeername()[1], own):
             return "let go"
-        await asyncio.sleep(1)
 
 
 async def too_many(stage):

@@ -92,6 +92,9 @@ CASES = {
 }
 
 # Posted by a client that polls.
+# What the proxy cannot surely read it passes to neither side: the client is ended, at least where it would reach native.
+REFUSED = {"placeholder 0.5", "placeholder twice", "ack of 2^53 + 1", "ack of 2^70", "event with the id 2^53 + 1", "event with the id 2^70"}
+
 PAYLOADS = {
     "100,000 events": SEPARATOR.join([b'42["x"]'] * 100_000),
     "100,000 pongs": SEPARATOR.join([b"3"] * 100_000),
@@ -112,7 +115,7 @@ PAYLOADS = {
 
 
 async def compare(report, places, cases, perform):
-    """Each case at each place; what differs from the first place is shown."""
+    """Each case at each place; what differs from the first place, and is not refused, is shown."""
     odd, slowest, slow = [], 0.0, ""
     for name, case in cases.items():
         expected = None
@@ -123,7 +126,7 @@ async def compare(report, places, cases, perform):
                 expected = heard
                 continue
             slowest, slow = max((slowest, slow), (time.monotonic() - began, f"{name}, {place.name}"))
-            if heard != expected:
+            if heard != expected and not (name in REFUSED and heard == ["closed 1005"]):
                 odd.append(f"{place.name}, {name}: {short(heard)} instead of {short(expected)}")
     return odd, slowest, slow
 
