@@ -30,17 +30,24 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-    )
+    let name = name.as_str();
+    // Few names begin so, and this is asked of each name of each message.
+    let may_be = matches!(
+        name.as_bytes().first(),
+        Some(b'c' | b'k' | b'p' | b't' | b'u')
+    );
+    may_be
+        && matches!(
+            name,
+            "connection"
+                | "keep-alive"
+                | "proxy-connection"
+                | "proxy-authenticate"
+                | "proxy-authorization"
+                | "te"
+                | "transfer-encoding"
+                | "upgrade"
+        )
 }
 
 fn names_trailers(te: &HeaderValue) -> bool {
