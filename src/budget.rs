@@ -1,4 +1,4 @@
-//! What clients may take from one another: descriptors and memory. Guards count what is in use, `addresses` how much of
+//! Keeps clients from taking descriptors and memory from one another. Guards count what is in use, `addresses` how much of
 //! it each address has; under pressure `relief` picks whom to end, and is the only place that does. `machine` says how
 //! much there is.
 

@@ -22,7 +22,7 @@ use self::codec::{Decoder, encode, encode_prefixed};
 /// Bytes read at once, on the stack.
 const CHUNK: usize = 16 * 1024;
 
-/// What waits in a buffer of more than so many bytes moves to a smaller one as it gets less.
+/// A buffer of more bytes than this shrinks as its peer takes them.
 const LARGE: usize = 64 * 1024;
 
 /// A whole message, its fragments joined, or a control frame, whose payload has at most 125 bytes.

@@ -43,7 +43,7 @@ use self::usage::Usage;
 use strangler::express;
 use strangler::{App, AppCommand, NativeApp, SettingsError, get};
 
-/// What `strangler::main` takes.
+/// The application, for `strangler::main`.
 pub const APP: App =
     App::new("dashboard", app).command(AppCommand::new(process::describe, process::run));
 

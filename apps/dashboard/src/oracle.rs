@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// What a judge of `tests/oracle` says of each question, most of which are texts.
+/// Asks a judge of `tests/oracle` each question. Most of its answers are texts.
 pub(super) fn ask(judge: &str, questions: &[impl Serialize]) -> Vec<Value> {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracle"));
     assert!(

@@ -24,7 +24,7 @@ use self::session::KeepAlive;
 use self::token::Tokens;
 use strangler::{App, Decline, NativeApp, Settings, SettingsError, get};
 
-/// What `strangler::main` takes.
+/// The application, for `strangler::main`.
 pub const APP: App = App::new("garden", app);
 
 /// The keys of `[native]` after `app`.

@@ -18,7 +18,7 @@ use self::database::{Database, Driver, DriverId, Failure, Punch};
 use strangler::express::{self, Json};
 use strangler::{App, Decline, NativeApp, Settings, SettingsError, get};
 
-/// What `strangler::main` takes.
+/// The application, for `strangler::main`.
 pub const APP: App = App::new("timecard", app);
 
 /// The keys of `[native]` after `app`.

@@ -1,4 +1,4 @@
-//! What an operator reads in the log when the native garden refuses its clients.
+//! The log names native as the side that refuses its clients.
 
 use tokio::io::AsyncWriteExt;
 

@@ -1,4 +1,4 @@
-//! What an operator reads in the log when the native time card fails.
+//! The log names the rule and the reason when the native time card fails.
 
 use crate::support::certs::Ca;
 use crate::support::program::{Program, command, folder, wait_for};
